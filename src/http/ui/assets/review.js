@@ -70,6 +70,8 @@ class Review {
     this.wasProposing = isProposing;
     this.title.textContent = isProposing ? 'Review and propose' : 'Review and save';
     this.wait.element.hidden = isProposing;
+    // A hidden field loses the focus, and the keyboard would no longer reach the dialog.
+    const losesFocus = hasConflicts && this.saveFields.contains(document.activeElement);
     this.saveFields.hidden = hasConflicts;
     for (const optionButton of this.options.buttons) optionButton.disabled = hasConflicts;
     const verb = isProposing ? 'Propose' : 'Save';
@@ -81,6 +83,7 @@ class Review {
     if (state === this.drawnState) return;
     this.drawnState = state;
     setChildren(this.changes, hasConflicts ? conflicts.map((entry) => this.conflict(entry)) : entries.map((entry) => this.change(entry)));
+    if (losesFocus) this.changes.querySelector('input')?.focus();
   }
 
   change(entry) {
