@@ -1,6 +1,6 @@
 //! Simulated rollouts: users arrive one after another, and [`decide`] judges their failures as in service.
 
-use rand::{Rng, RngExt as _};
+use rand::Rng;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,6 +13,9 @@ use crate::rollouts::{
 
 /// The maximum number of guards of a plan.
 pub const GUARDS: usize = Guard::ALL.len();
+
+/// How many numbers 32 bits can be.
+const NUMBERS: f64 = 4_294_967_296.0;
 
 /// The probability that a user fails, by guard of the plan, in the order of the plan.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,9 +38,10 @@ pub struct User {
 impl User {
     /// Draws the arm and the failures of a new user.
     pub fn draw(rng: &mut impl Rng, share: Share, rates: &FailureRates) -> Self {
-        let is_candidate = rng.random_range(0..BUCKETS) < share.basis_points();
+        let is_candidate = rng.next_u32() % u32::from(BUCKETS) < share.basis_points().into();
         let rates = if is_candidate { rates.candidate } else { rates.control };
-        let failures = rates.map(|rate| rate > 0.0 && rng.random::<f64>() < rate);
+        // Whole 32-bit numbers, because a preview draws millions of users while somebody waits.
+        let failures = rates.map(|rate| rate > 0.0 && f64::from(rng.next_u32()) < rate * NUMBERS);
         Self { is_candidate, failures }
     }
 
@@ -78,6 +82,8 @@ pub struct Run<'a> {
     /// Failing users of each guard, by stage.
     failing: Vec<Vec<ArmCounts>>,
     guards: Vec<GuardEvidence>,
+    /// Whether the counts of a guard changed after its evidence was computed.
+    is_stale: [bool; GUARDS],
     stage_users: Vec<u32>,
     stage_candidate_users: u32,
     candidate_users: u32,
@@ -94,6 +100,7 @@ impl<'a> Run<'a> {
             stage: 0,
             failing: plan.guards().iter().map(|_| Vec::new()).collect(),
             guards: plan.guards().iter().map(neutral).collect(),
+            is_stale: [false; GUARDS],
             stage_users: Vec::new(),
             stage_candidate_users: 0,
             candidate_users: 0,
@@ -174,19 +181,24 @@ impl<'a> Run<'a> {
             self.stage_candidate_users += 1;
             self.failing_candidate_users += u32::from(user.fails());
         }
-        for (stages, _) in
-            self.failing.iter_mut().zip(user.failures).filter(|(_, is_failing)| *is_failing)
-        {
-            let counts = &mut stages[self.stage];
-            counts.candidate += u32::from(user.is_candidate);
-            counts.control += u32::from(!user.is_candidate);
+        let is_candidate = u32::from(user.is_candidate);
+        for (index, stages) in self.failing.iter_mut().enumerate() {
+            if user.failures[index] {
+                let counts = &mut stages[self.stage];
+                counts.candidate += is_candidate;
+                counts.control += 1 - is_candidate;
+                self.is_stale[index] = true;
+            }
         }
     }
 
     fn judge(&mut self) -> Option<Ending> {
-        for (judged, counts) in self.guards.iter_mut().zip(&self.failing) {
-            judged.evidence = Evidence::of_harm(counts);
+        for (index, judged) in self.guards.iter_mut().enumerate() {
+            if self.is_stale[index] {
+                judged.evidence = Evidence::of_harm(&self.failing[index]);
+            }
         }
+        self.is_stale = [false; GUARDS];
         let observation = Observation {
             stage: self.stage,
             guards: &self.guards,
@@ -241,9 +253,8 @@ impl Summary {
     /// Returns the share of runs whose end matches: 0 to 1, and 0 without runs.
     #[must_use]
     pub fn fraction(&self, matches: impl Fn(Ending) -> bool) -> f64 {
-        let matching: f64 = self.matching(matches).map(|_| 1.0).sum();
-        let runs: f64 = self.results.iter().map(|_| 1.0).sum();
-        if runs > 0.0 { matching / runs } else { 0.0 }
+        let runs = self.results.len().max(1);
+        ratio(self.matching(matches).count(), runs)
     }
 
     /// Returns the quantiles of a count over the runs whose end matches; `None` without any.
@@ -262,6 +273,11 @@ impl Summary {
     fn matching(&self, matches: impl Fn(Ending) -> bool) -> impl Iterator<Item = &RunResult> {
         self.results.iter().filter(move |result| matches(result.ending))
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of runs is far below 2^52")]
+fn ratio(part: usize, total: usize) -> f64 {
+    part as f64 / total as f64
 }
 
 impl Ending {

@@ -83,7 +83,7 @@ fn further_failures_until_the_revert() {
         assert_eq!(further, Some(expected), "{failing:?}");
     }
     // The failures of an earlier stage count too, and new ones are counted at the current share.
-    assert_eq!(failures_until(100.0, &[counts(10, 2, 0)], percent(50)), Some(2));
+    assert_eq!(failures_until(100.0, &[counts(10, 2, 0)], percent(50)), Some(3));
 }
 
 #[test]
