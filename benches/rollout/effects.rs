@@ -8,7 +8,7 @@ use crate::{Bar, Bound, default_plan, generator, plan};
 const SECOND_GUARD: f64 = 0.02;
 
 /// Failure rates of the control and of the candidate, in percent.
-const EFFECTS: [(f64, f64); 12] = [
+const EFFECTS: [(f64, f64); 13] = [
     (0.0, 0.0),
     (0.5, 0.5),
     (5.0, 5.0),
@@ -18,6 +18,7 @@ const EFFECTS: [(f64, f64); 12] = [
     (5.0, 15.0),
     (5.0, 20.0),
     (5.0, 100.0),
+    (1.0, 2.0),
     (1.0, 5.0),
     (1.0, 10.0),
     (0.0, 5.0),

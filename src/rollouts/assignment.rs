@@ -115,6 +115,8 @@ mod tests {
             assert_eq!(bucket(&SALT, user_id), expected, "{user_id:?}");
         }
         assert_ne!(bucket(&[0; 16], "ada"), bucket(&SALT, "ada"), "the salt counts");
+        let at = |points| is_candidate(&SALT, "ada", Share::from_basis_points(points).unwrap());
+        assert_eq!((at(8_117), at(8_118)), (false, true));
     }
 
     #[test]

@@ -92,16 +92,19 @@ pub fn preview(plan: &Plan, traffic: &Traffic) -> Preview {
     let arrivals = Arrivals::of(traffic);
     let stages = stage_previews(plan, &arrivals);
     let rates = base_rates(plan, traffic, arrivals.total());
-    let by_rate = rates.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1));
+    // The last maximum is taken: reversed, so that of equal rates the first guard of the plan counts.
+    let by_rate = rates.iter().enumerate().rev().max_by(|left, right| left.1.total_cmp(right.1));
     let Some((harmed, _)) = by_rate.filter(|_| arrivals.total() > 0.0) else {
         return Preview { stages, guard: None, rows: Vec::new() };
     };
     let guard = plan.guards().get(harmed).copied();
     let runs = affordable_runs(plan, &arrivals);
+    if runs < MIN_RUNS {
+        return Preview { stages, guard, rows: Vec::new() };
+    }
     let simulator = Simulator { plan, arrivals, rates, harmed, runs };
     let effects = [Some(1), Some(2), Some(4), None];
-    let rows = effects.map(|factor| simulator.row(factor));
-    Preview { stages, guard, rows: rows.into_iter().filter(|_| runs >= MIN_RUNS).collect() }
+    Preview { stages, guard, rows: effects.map(|factor| simulator.row(factor)).into() }
 }
 
 fn stage_previews(plan: &Plan, arrivals: &Arrivals) -> Vec<StagePreview> {
@@ -299,6 +302,9 @@ mod tests {
         };
         assert_eq!(rates(0, 99.0), [0.005, 0.005, 0.0]);
         assert!(rates(u32::MAX, 9.0)[0] < 1.0);
+        let healthy = Traffic { failing_users: Vec::new(), ..week(1) };
+        let guard = preview(&plan(&[]), &healthy).guard;
+        assert_eq!(guard, Some(Guard::StartFailed), "the first guard of equal rates");
     }
 
     #[test]

@@ -68,7 +68,8 @@ pub struct Observation<'a> {
     pub guards: &'a [GuardEvidence],
     /// The evidence against a correct assignment.
     pub assignment: Evidence,
-    /// Distinct candidate users since the stage began or was resumed.
+    /// Distinct candidate users since the stage began or was resumed. Only users whose start is at least a minute old:
+    /// before, a session that is cut short does not show.
     pub candidate_users: u32,
     /// Whole minutes since the stage began or was resumed.
     pub stage_minutes: u32,

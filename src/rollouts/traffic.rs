@@ -8,7 +8,7 @@ const RECENT_HOURS: usize = 24;
 /// The traffic of the last week.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// The users by the hour of their first start in the period, in the order of time. Users who return do not count
+    /// The users by the hour of their first start or refusal in the period, in the order of time. Users who return do not count
     /// again: a stage counts distinct users.
     pub new_users: Vec<u32>,
     /// Users who failed in the period, by guard.
