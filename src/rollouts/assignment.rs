@@ -128,7 +128,7 @@ mod tests {
         assert!(!Share::from_percent(100).unwrap().has_control());
         assert!(serde_json::from_str::<Share>("0").is_err());
         assert!(serde_json::from_str::<Share>("10001").is_err());
-        assert_eq!(serde_json::from_str::<Share>("10000").unwrap().probability(), 1.0);
+        assert!(!serde_json::from_str::<Share>("10000").unwrap().has_control());
     }
 
     #[test]

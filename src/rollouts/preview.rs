@@ -300,7 +300,7 @@ mod tests {
             let failing_users = vec![(Guard::StartFailed, failing)];
             base_rates(&plan(&[]), &Traffic { new_users: Vec::new(), failing_users }, users)
         };
-        assert_eq!(rates(0, 99.0), [0.005, 0.005, 0.0]);
+        assert_eq!(rates(0, 99.0).map(|rate| rate.to_string()), ["0.005", "0.005", "0"]);
         assert!(rates(u32::MAX, 9.0)[0] < 1.0);
         let healthy = Traffic { failing_users: Vec::new(), ..week(1) };
         let guard = preview(&plan(&[]), &healthy).guard;

@@ -45,7 +45,7 @@ impl User {
         Self { is_candidate, failures }
     }
 
-    fn fails(&self) -> bool {
+    fn fails(self) -> bool {
         self.failures.contains(&true)
     }
 }

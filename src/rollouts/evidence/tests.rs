@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
+use rand::{SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
 use super::*;
 
@@ -91,6 +91,12 @@ fn a_wrong_assignment_is_seen_in_both_directions() {
     let value = |candidate, control| {
         Evidence::of_wrong_assignment(&[counts(10, candidate, control)]).value()
     };
+    for (candidate, control, expected) in
+        [(20, 80, 25.347), (5, 95, 2.3114), (3, 97, 7.4826), (25, 75, 656.73), (30, 270, 0.056_36)]
+    {
+        let value = value(candidate, control);
+        assert!((value / expected - 1.0).abs() < 1e-4, "({candidate}, {control}) → {value}");
+    }
     assert!(value(1_000, 9_000) < 0.01);
     assert!(value(1_500, 8_500) > 1e3);
     assert!(value(500, 9_500) > 1e3);
