@@ -93,7 +93,7 @@ pub fn preview(plan: &Plan, traffic: &Traffic) -> Preview {
     let stages = stage_previews(plan, &arrivals);
     let rates = base_rates(plan, traffic, arrivals.total());
     // The last maximum is taken: reversed, so that of equal rates the first guard of the plan counts.
-    let by_rate = rates.iter().enumerate().rev().max_by(|left, right| left.1.total_cmp(right.1));
+    let by_rate = rates.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1));
     let Some((harmed, _)) = by_rate.filter(|_| arrivals.total() > 0.0) else {
         return Preview { stages, guard: None, rows: Vec::new() };
     };
@@ -140,9 +140,9 @@ fn base_rates(plan: &Plan, traffic: &Traffic, users: f64) -> [f64; GUARDS] {
 fn affordable_runs(plan: &Plan, arrivals: &Arrivals) -> u32 {
     let in_time = arrivals.users_within(f64::from(plan.max_hours()));
     // A stage is held at three times its users.
-    let most =
+    let users_of =
         |stage: &Stage| (3.0 * f64::from(stage.users) / stage.share.probability()).min(in_time);
-    let users: f64 = plan.stages().iter().map(most).sum();
+    let users: f64 = plan.stages().iter().map(users_of).sum();
     let is_affordable = |runs: &u32| f64::from(*runs) * users * ROWS <= MAX_USERS;
     (1..=RUNS).rev().find(is_affordable).unwrap_or(0)
 }

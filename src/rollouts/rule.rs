@@ -174,7 +174,7 @@ fn harmful_guard(plan: &Plan, observation: &Observation<'_>) -> Option<GuardEvid
     judged
         .filter(|judged| plan.guards().contains(&judged.guard))
         .filter(|judged| zone(plan, judged.evidence) == Zone::Harmful)
-        .max_by(|left, right| left.evidence.ln().total_cmp(&right.evidence.ln()))
+        .max_by(|a, b| a.evidence.ln().total_cmp(&b.evidence.ln()))
 }
 
 fn waits_for(plan: &Plan, stage: &Stage, observation: &Observation<'_>) -> WaitsFor {

@@ -115,8 +115,8 @@ impl<'a> Run<'a> {
         self.stage_candidate_users = 0;
         self.stage_users.push(0);
         if let Some(Stage { share, .. }) = self.plan.stages().get(stage) {
-            let none = ArmCounts { share: *share, candidate: 0, control: 0 };
-            self.failing.iter_mut().for_each(|stages| stages.push(none));
+            let empty = ArmCounts { share: *share, candidate: 0, control: 0 };
+            self.failing.iter_mut().for_each(|stages| stages.push(empty));
         }
     }
 
