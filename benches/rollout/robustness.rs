@@ -1,4 +1,4 @@
-//! Reverts that should not happen: without an effect, under repeated looks, in an outage, for users who return.
+//! False reverts: without an effect, under repeated looks, in an outage, for returning users.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use rand::{RngExt as _, rngs::Xoshiro256PlusPlus};
 
 use crate::{Bar, Bound, default_plan, generator, percent};
 
-/// The users of a rollout that is watched long after it would have ended.
+/// The users of a rollout without an end, to watch the evidence for long.
 const USERS: u32 = 20_000;
 
 /// The threshold of a plan with one guard.
@@ -38,7 +38,7 @@ pub(crate) fn print(runs: u32) -> Vec<Bar> {
         }
     }
     let mut bars = vec![Bar {
-        // A single row is too close to the bound: its standard deviation is 0.15 %.
+        // A single row may exceed the bound by chance: the standard deviation of a row is 0.15 %.
         name: "no effect, 20,000 users: reverted, mean of the rows, in percent",
         measured: mean(&rows),
         bound: Bound::AtMost(1.0),
@@ -73,7 +73,7 @@ fn false_revert(share: i64, rate: f64, rng: &mut Xoshiro256PlusPlus) -> bool {
     let mut failing = counts(share);
     let mut users = 0.0;
     loop {
-        // Evidence changes only with failing users, so the others are skipped: their number is geometric.
+        // Only failing users change the evidence. The number of users until the next failing user is geometric.
         users += (rng.random::<f64>().ln() / (1.0 - rate).ln()).ceil().max(1.0);
         if users > f64::from(USERS) {
             return false;
@@ -154,7 +154,7 @@ fn reverts_in_outage(rng: &mut Xoshiro256PlusPlus) -> (bool, bool) {
     (false, exceeds_ratio)
 }
 
-/// Users who start again and again: a few of them fail each time.
+/// Users start again and again, and a few users fail each time.
 fn print_returning_users(runs: u32) {
     println!(
         "\nNo effect, 1,000 users with 5,000 starts at 10 %, one guard; 2 % of the users always fail\n"
@@ -189,7 +189,7 @@ fn returning_users_revert(once: bool, rng: &mut Xoshiro256PlusPlus) -> bool {
     })
 }
 
-/// Users return at a greater share: who was seen in the first stage also decides when that stage ended.
+/// Users return at a greater share: the arms of the users in the first stage also decide when the first stage ended.
 fn widened_share_reverts(rng: &mut Xoshiro256PlusPlus) -> bool {
     let shares = [share_of(10), share_of(50)];
     let buckets: Vec<u16> = (0..800).map(|_| rng.random_range(0..10_000)).collect();

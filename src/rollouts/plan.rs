@@ -27,18 +27,18 @@ const MAX_HOURS: i64 = 30 * 24;
 /// The hours after which a rollout is held, by default.
 const DEFAULT_MAX_HOURS: i64 = 72;
 
-/// The probability that a rollout without an effect is reverted, over all its guards.
+/// The probability of a revert without an effect, over all guards of a plan.
 const ALPHA: f64 = 0.01;
 
 string_enum! {
-    /// A failure of a user that a rollout watches. A user counts once for each guard.
+    /// A kind of failure that a rollout watches. A user counts once for each guard.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     #[schema(as = RolloutGuard)]
     pub enum Guard {
-        /// A session could not be opened, or its start was abandoned.
+        /// A session could not be opened, or the start was abandoned.
         StartFailed = "start_failed",
-        /// A session was ended by its user within a minute, or reported as failed.
+        /// A session was ended by the user within a minute, or reported as failed.
         CutShort = "cut_short",
         /// A start was refused as not eligible.
         Refused = "refused",
@@ -76,9 +76,9 @@ string_enum! {
 pub struct StageDraft {
     /// The share in percent.
     pub share: i64,
-    /// The candidate users that the stage needs.
+    /// The required candidate users.
     pub users: i64,
-    /// The minutes that the stage needs.
+    /// The required minutes.
     pub minutes: i64,
 }
 
@@ -105,9 +105,9 @@ pub struct PlanDraft {
 pub struct Stage {
     /// The share of users who get the candidate.
     pub share: Share,
-    /// The distinct candidate users that the stage needs.
+    /// The required distinct candidate users.
     pub users: u32,
-    /// The minutes that the stage needs.
+    /// The required minutes.
     pub minutes: u32,
 }
 
@@ -169,7 +169,7 @@ impl Plan {
 }
 
 impl PlanDraft {
-    /// Validates the plan and completes it with defaults. `default_guards` are those of [`Guard::defaults`];
+    /// Validates the plan and fills in the defaults. `default_guards` are those of [`Guard::defaults`];
     /// `pointer` is the JSON Pointer of the plan in the request.
     ///
     /// # Errors
@@ -230,7 +230,7 @@ fn valid_stages(drafts: &[StageDraft], pointer: &str, errors: &mut FieldErrors) 
     }
     let mut stages = Vec::new();
     let mut previous = 0;
-    // Stages beyond the maximum are not validated: their number is reported already.
+    // Further stages are not validated: the number of stages is reported already.
     for (index, draft) in drafts.iter().take(MAX_STAGES).enumerate() {
         let pointer = format!("{pointer}/stages/{index}");
         let share = Bound { name: "share", min: 1, max: 100 };

@@ -360,8 +360,9 @@ mod tests {
             let assignment = Evidence::of_wrong_assignment(&users);
             decision(&Observation { assignment, ..complete(&fine) })
         };
-        assert_eq!(of(300, 1_700), Decision::Hold(HoldReason::AssignmentOff));
-        assert_eq!(of(200, 1_800), Decision::Advance { stage: 1 });
+        // Evidence of 1,289 and of 657.
+        assert_eq!(of(26, 74), Decision::Hold(HoldReason::AssignmentOff));
+        assert_eq!(of(25, 75), Decision::Advance { stage: 1 });
     }
 
     fn any_counts() -> impl Strategy<Value = (u32, u32)> {

@@ -1,4 +1,4 @@
-//! The traffic of the last week, continued beyond its end.
+//! The traffic of the last week, continued beyond the end of the week.
 
 use crate::rollouts::plan::Guard;
 
@@ -8,8 +8,8 @@ const RECENT_HOURS: usize = 24;
 /// The traffic of the last week.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// The users by the hour of their first start or refusal in the period, in the order of time. Users who return do not count
-    /// again: a stage counts distinct users.
+    /// The users by the hour of the first start or refusal in the period, in the order of time. A returning user does
+    /// not count again: a stage counts distinct users.
     pub new_users: Vec<u32>,
     /// Users who failed in the period, by guard.
     pub failing_users: Vec<(Guard, u32)>,
@@ -43,7 +43,7 @@ impl Arrivals {
         self.until.last().copied().unwrap_or(0.0)
     }
 
-    /// Returns the hours until `users` distinct users have come; `None` if they never come.
+    /// Returns the hours until `users` distinct users have come; `None` if so many never come.
     pub(super) fn hours_until(&self, users: f64) -> Option<f64> {
         let mut before = 0.0;
         let mut hours = 0.0;
