@@ -36,6 +36,8 @@ create table brune_proposal (
   due_at           timestamptz,
   -- Who applied the proposal without its approvals.
   bypassed_by      text,
+  -- Whether somebody has acknowledged the bypass; set by the trigger of the verdicts.
+  is_acknowledged  boolean not null default false,
   applied_revision bigint unique,
   -- Who ended the proposal (also: the schedule), why, when, and in which request.
   ended_by         text,
@@ -45,6 +47,7 @@ create table brune_proposal (
   -- Of a failed proposal: the cause as a code.
   failure          text check (failure in ('stale', 'invalid', 'missed', 'not_approved', 'predecessor')),
   constraint brune_proposal_bypass_is_applied check (bypassed_by is null or state = 'applied'),
+  constraint brune_proposal_acknowledged_is_bypass check (bypassed_by is not null or not is_acknowledged),
   constraint brune_proposal_has_a_revision check ((state = 'applied') = (applied_revision is not null)),
   constraint brune_proposal_has_a_failure check ((state = 'failed') = (failure is not null)),
   constraint brune_proposal_has_an_end check (
@@ -54,7 +57,8 @@ create table brune_proposal (
 create index brune_proposal_by_state on brune_proposal (state, number);
 create index brune_proposal_by_author on brune_proposal (created_by, number);
 create index brune_proposal_due on brune_proposal (due_at, number) where state = 'open' and due_at is not null;
-create index brune_proposal_bypassed on brune_proposal (number) where bypassed_by is not null;
+-- Lists, reminders and counts of emergencies read only those that wait, and not every emergency ever made.
+create index brune_proposal_unacknowledged on brune_proposal (number) where bypassed_by is not null and not is_acknowledged;
 
 create table brune_proposal_edition (
   proposal   uuid not null references brune_proposal,
@@ -175,7 +179,7 @@ begin
     perform brune_decision_check(new.created_by, '', '');
     new.number := coalesce((select max(p.number) from brune_proposal p), 0) + 1;
     new.created_at := clock_timestamp();
-    if new.state <> 'open' or new.edition <> 0 or new.due_at is not null then
+    if new.state <> 'open' or new.edition <> 0 or new.due_at is not null or new.is_acknowledged then
       raise exception 'a proposal begins open and without an edition'
         using errcode = 'integrity_constraint_violation';
     end if;
@@ -191,7 +195,18 @@ begin
   if new.edition = old.edition + 1 and old.state in ('open', 'failed') and new.state = 'open' then
     return new;
   end if;
-  if (new.edition, new.due_at) is distinct from (old.edition, old.due_at)
+  -- The trigger of the verdicts records that an emergency is acknowledged.
+  if new.is_acknowledged and not old.is_acknowledged and new.state = old.state and exists (
+    select from brune_proposal_verdict where proposal = new.id and edition = new.edition and verdict = 'acknowledge')
+  then
+    old.is_acknowledged := true;
+    if new is distinct from old then
+      raise exception 'an acknowledgement changes nothing else of proposal %', old.number
+        using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+  end if;
+  if (new.edition, new.due_at, new.is_acknowledged) is distinct from (old.edition, old.due_at, old.is_acknowledged)
     or not (old.state = 'open' and new.state in ('applied', 'failed', 'withdrawn')
       or old.state = 'failed' and new.state = 'withdrawn')
   then
@@ -399,6 +414,9 @@ begin
       'proposal', (select number from brune_proposal where id = new.proposal), 'edition', new.edition,
       'event', new.verdict, 'digest', encode(new.digest, 'hex')),
     new.given_by, new.note, new.request_id);
+  if new.verdict = 'acknowledge' then
+    update brune_proposal set is_acknowledged = true where id = new.proposal and not is_acknowledged;
+  end if;
   return null;
 end $$;
 create trigger brune_proposal_verdict_written after insert on brune_proposal_verdict
@@ -535,38 +553,12 @@ end $$;
 create trigger app_global_setting_audit_as_owner before insert on app_global_setting_audit
   for each row when (new.action = 'decision') execute function app_global_setting_audit_as_owner();
 
--- As before; a decision is true by the trigger that recorded it.
-create or replace function app_global_setting_audit_is_true() returns trigger language plpgsql as $$
-declare
-  is_true boolean;
-begin
-  if new.action in ('refused', 'decision') then
-    return null;
-  elsif new.action = 'secret_cleanup' then
-    is_true := exists (select from app_global_setting_schema where key = new.key and kind = 'secret');
-  elsif new.new_value_json is not null then
-    is_true := exists (
-      select from app_global_settings
-      where key = new.key
-        and (version > new.version or (version = new.version and value_json = new.new_value_json)));
-  else
-    -- There was a value, and there is none, or one that was written afterwards.
-    is_true := (
-        select version is not null from app_global_setting_audit
-        where key = new.key and seq < new.seq and action not in ('refused', 'secret_cleanup')
-        order by seq desc limit 1)
-      and (
-        not exists (select from app_global_settings where key = new.key)
-        or exists (
-          select from app_global_setting_audit where key = new.key and seq > new.seq and version is not null));
-  end if;
-  if is_true is not true then
-    raise exception 'the audit row of % % tells of no change', new.key,
-        coalesce('version ' || new.version::text, 'without a version')
-      using errcode = 'integrity_constraint_violation';
-  end if;
-  return null;
-end $$;
+-- A decision is true by the trigger that recorded it.
+drop trigger app_global_setting_audit_is_true on app_global_setting_audit;
+create constraint trigger app_global_setting_audit_is_true
+  after insert on app_global_setting_audit
+  deferrable initially deferred
+  for each row when (new.action <> 'decision') execute function app_global_setting_audit_is_true();
 
 -- Functions that run as the owner are for their triggers only.
 do $$
@@ -576,7 +568,6 @@ declare
 begin
   foreach signature in array array[
     'app_global_setting_audit_as_owner()',
-    'app_global_setting_audit_is_true()',
     'app_global_setting_head_is_approved()',
     'brune_decision_append(text, jsonb, text, text, text)',
     'brune_decision_check(text, text, text)',
@@ -601,7 +592,7 @@ declare
   signature text;
 begin
   -- As for the other functions of a change: their plans use indexes, whatever the statistics say.
-  foreach signature in array array['app_global_setting_audit_is_true()', 'app_global_setting_head_is_approved()'] loop
+  foreach signature in array array['app_global_setting_head_is_approved()'] loop
     execute format('alter function %s set enable_seqscan = off', signature::regprocedure);
     execute format('alter function %s set enable_bitmapscan = off', signature::regprocedure);
     execute format('alter function %s set jit = off', signature::regprocedure);

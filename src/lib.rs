@@ -139,7 +139,7 @@
 //!    write, so an approval and an edit have an order. The draft is validated as the change would be if it were applied
 //!    now, and becomes an immutable edition ([`proposals`]).
 //! 3. A verdict names the edition that the person read. Triggers compare its digest and the names of the authors. "Approved"
-//!    is no state: [`Standing`](proposals::Standing) is counted from the verdicts of the current edition.
+//!    is no state: [`ApprovalStatus`](proposals::ApprovalStatus) is counted from the verdicts of the current edition.
 //! 4. [`settings::apply_due_proposals`] runs on every instance. A query without a lock finds what is due; under the lock
 //!    the state is read again, so one instance acts. The edits then go through the write path of a PATCH
 //!    (`settings/change/apply.rs`), as does `…/apply`.

@@ -19,14 +19,20 @@ mod fleet;
 mod freezes;
 #[path = "config_cli/proposals.rs"]
 mod proposals;
+#[path = "config_cli/proposed_writes.rs"]
+mod proposed_writes;
 #[path = "config_cli/proxy.rs"]
 mod proxy;
 #[path = "config_cli/reading.rs"]
 mod reading;
+#[path = "config_cli/releases.rs"]
+mod releases;
 #[path = "config_cli/secrets.rs"]
 mod secrets;
 #[path = "config_cli/service.rs"]
 mod service;
+#[path = "config_cli/starts.rs"]
+mod starts;
 #[path = "support/mod.rs"]
 mod support;
 #[path = "config_cli/transfer.rs"]

@@ -178,6 +178,11 @@ impl Client {
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         Ok(self.send(self.request(Method::GET, path)?).await?.body)
     }
+
+    /// Sends `body` to `path` and returns the JSON body of the response.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        Ok(self.send(self.request(Method::POST, path)?.json(body)).await?.body)
+    }
 }
 
 /// Returns the path of `key`. Text other than a key could lead to another route.
@@ -272,10 +277,10 @@ fn is_waiting(code: &str) -> bool {
 }
 
 /// Returns the fix for a problem in terms of commands, if the command line has one.
-fn fix(code: &str) -> Option<&'static str> {
+pub(super) fn fix(code: &str) -> Option<&'static str> {
     match code {
         "approval_required" => Some(
-            "add --propose to `brune config set`, or use `brune proposal new`; in an emergency add --emergency",
+            "add --propose, or use `brune proposal new` for several settings; in an emergency add --emergency",
         ),
         "change_frozen" => {
             Some("wait, end the freeze (`brune freeze list`), or in an emergency add --emergency")
@@ -285,7 +290,7 @@ fn fix(code: &str) -> Option<&'static str> {
         }
         "not_approved" => Some(
             "the proposal is not approved: `brune proposal show` lists the verdicts; in an emergency use \
-             `brune proposal apply --emergency`",
+             `brune proposal apply --emergency --reason`",
         ),
         "proposal_not_due" => {
             Some("wait, or write an edition with another time (`brune proposal edit`)")
@@ -293,6 +298,9 @@ fn fix(code: &str) -> Option<&'static str> {
         "predecessor_not_applied" => {
             Some("apply that proposal, or write an edition without --after")
         }
+        "proposal_not_found" => Some("`brune proposal list` prints the proposals"),
+        "release_not_found" => Some("`brune release list` prints the releases"),
+        "release_exists" => Some("a name is used only once: choose another name"),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cli::output::print;
 
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct Emergency {
     /// Write without approvals, also during a freeze; recorded, and somebody else has to acknowledge
     #[arg(long = "emergency")]
@@ -14,6 +14,11 @@ pub(super) struct Emergency {
 }
 
 impl Emergency {
+    /// The option of a dry run that must not check approvals, because the change will be proposed.
+    pub(super) fn for_plan() -> Self {
+        Self { is_emergency: true }
+    }
+
     /// Adds the parameter to `request`. A dry run needs the parameter as well: it checks approvals like the write.
     pub(super) fn apply_to(self, request: RequestBuilder) -> RequestBuilder {
         if self.is_emergency { request.query(&[("emergency", true)]) } else { request }

@@ -3,15 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     cli::{
         client::{self, Client, Failure},
-        output::print,
-        show::{Output, cell, show},
+        show::{Output, cell, show, show_result},
         time::parse_time,
     },
     config::Environment,
@@ -62,32 +60,19 @@ pub(super) fn run(environment: &Environment, arguments: Arguments) -> ExitCode {
             if let Some(from) = from {
                 body["starts_at"] = json!(from);
             }
-            let freeze = post(client, FREEZES, &body).await?;
+            let freeze = client.post(FREEZES, &body).await?;
             let (start, end) = (cell(&freeze["starts_at"]), cell(&freeze["ends_at"]));
             let line =
                 format!("settings are frozen from {start} until {end}, id {}", cell(&freeze["id"]));
-            report(output, &freeze, &line)
+            show_result(output, &freeze, &line)
         }
         Command::List => list(client, output).await,
         Command::End { id, reason } => {
             let path = format!("{FREEZES}/{id}/end");
-            let freeze = post(client, &path, &json!({"reason": reason})).await?;
-            report(output, &freeze, &format!("freeze {id} is over"))
+            let freeze = client.post(&path, &json!({"reason": reason})).await?;
+            show_result(output, &freeze, &format!("freeze {id} is over"))
         }
     })
-}
-
-async fn post(client: &Client, path: &str, body: &Value) -> Result<Value, Failure> {
-    let request = client.request(Method::POST, path)?.json(body);
-    Ok(client.send(request).await?.body)
-}
-
-fn report(output: Output, freeze: &Value, line: &str) -> Result<(), Failure> {
-    if output.is_for_programs() {
-        return show(output, &[], &[], freeze);
-    }
-    print(line);
-    Ok(())
 }
 
 async fn list(client: &Client, output: Output) -> Result<(), Failure> {

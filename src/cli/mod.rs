@@ -1,5 +1,5 @@
-//! The command line: `brune serve | migrate | doctor | token | health | config | proposal | freeze | secrets | instances
-//! | completions`.
+//! The command line: `brune serve | migrate | doctor | token | health | config | proposal | freeze | release | starts
+//! | secrets | instances | completions`.
 
 #![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
 
@@ -14,9 +14,12 @@ mod instances;
 mod migrate;
 mod output;
 mod proposal;
+mod release;
+mod rollback;
 mod secrets;
 mod serve;
 mod show;
+mod starts;
 mod time;
 mod token;
 mod wait;
@@ -27,7 +30,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{
+    CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{
     app,
@@ -104,6 +110,14 @@ enum Command {
     ///
     /// Connection and exit codes as of `brune config`.
     Freeze(freeze::Arguments),
+    /// Name revisions of the settings, compare and restore them, over REST
+    ///
+    /// Connection and exit codes as of `brune config`; 4 also means that the name is already used.
+    Release(release::Arguments),
+    /// Stop and resume all session starts, over REST
+    ///
+    /// For a time when every new session does damage. Connection and exit codes as of `brune config`.
+    Starts(starts::Arguments),
     /// Show which secrets are provided, and remove secrets from the database, over REST
     ///
     /// Connection and exit codes as of `brune config`. Never prints a value.
@@ -130,7 +144,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::try_parse() {
         Ok(cli) => run(cli.command.unwrap_or(Command::Serve)),
         // clap reports `--help` and `--version` as errors, too.
-        Err(usage) => Ok(print_usage(&usage)),
+        Err(usage) => Ok(print_usage(&with_tip(usage))),
     };
     // Not by the log, which may be off or in JSON.
     let code = result.unwrap_or_else(|error| {
@@ -145,6 +159,21 @@ pub fn main() -> ExitCode {
         }
         None => code,
     }
+}
+
+/// Adds to the error of a missing `--edition` the command that prints the edition.
+fn with_tip(mut usage: clap::Error) -> clap::Error {
+    let is_missing = match usage.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(arguments)) => {
+            arguments.iter().any(|argument| argument.starts_with("--edition"))
+        }
+        _ => false,
+    };
+    if is_missing && usage.kind() == ErrorKind::MissingRequiredArgument {
+        let tip = "`brune proposal show NUMBER` prints the edition, so that you decide on what you have read";
+        usage.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    usage
 }
 
 /// Prints the help, the version or a usage error.
@@ -171,6 +200,8 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Config(arguments) => Ok(config::run(&environment, arguments)),
         Command::Proposal(arguments) => Ok(proposal::run(&environment, arguments)),
         Command::Freeze(arguments) => Ok(freeze::run(&environment, arguments)),
+        Command::Release(arguments) => Ok(release::run(&environment, arguments)),
+        Command::Starts(arguments) => Ok(starts::run(&environment, arguments)),
         Command::Secrets(arguments) => Ok(secrets::run(&environment, arguments)),
         Command::Instances(arguments) => Ok(instances::run(&environment, &arguments)),
         Command::Completions { shell } => {

@@ -76,6 +76,15 @@ pub(super) fn show(
     Ok(())
 }
 
+/// Prints `value` for a program, or `line` for a person.
+pub(super) fn show_result(output: Output, value: &Value, line: &str) -> Result<(), Failure> {
+    if output.is_for_programs() {
+        return show(output, &[], &[], value);
+    }
+    print(line);
+    Ok(())
+}
+
 /// Formats a value for a table cell. Control characters are escaped, since they act on a terminal or end the cell.
 pub(super) fn cell(value: &Value) -> String {
     match value {

@@ -17,7 +17,7 @@ use validator::ValidationError;
 use crate::{
     audit::{Actor, Reason},
     database::Pool,
-    fleet::{Applied, FeatureLevel, Fleet},
+    fleet::{Applied, Fleet},
     http::{
         auth::Caller,
         problem::{Code, Problem},
@@ -72,26 +72,6 @@ impl ChangeNote {
     }
 }
 
-/// No running instance is of a release that fails to read the action `decision` in the history.
-///
-/// Emergencies and stops of starts do without: they cannot wait until an instance is replaced.
-pub(in crate::http) struct CurrentFleet;
-
-impl<S> FromRequestParts<S> for CurrentFleet
-where
-    S: Send + Sync,
-    Pool: FromRef<S>,
-    Fleet: FromRef<S>,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let pool = Pool::from_ref(state);
-        let outdated = Fleet::from_ref(state).outdated(&pool, FeatureLevel::Decisions).await?;
-        if outdated.is_empty() { Ok(Self) } else { Err(Problem::fleet_outdated(outdated)) }
-    }
-}
-
 query! {
     /// The parameters of every write.
     #[validate(schema(function = timeout_needs_wait))]
@@ -107,6 +87,14 @@ query! {
         // 4 seconds leave time for the write within the 5 seconds of a request.
         #[validate(range(min = 100, max = 4_000))]
         timeout_ms: Option<i64>,
+    }
+}
+
+query! {
+    /// The parameters of a write that changes no setting.
+    struct StepParameters {
+        /// Validate without saving
+        dry_run: bool = false,
     }
 }
 
@@ -245,7 +233,7 @@ impl<const OF_ONE_SETTING: bool> IntoParams for WriteHeaders<OF_ONE_SETTING> {
     }
 }
 
-/// The headers of a step of a proposal: `Idempotency-Key`, and `If-Match` with editions if the step `WRITES_EDITION`.
+/// The headers of a write that changes no setting: `Idempotency-Key`, and `If-Match` with editions if the step `WRITES_EDITION`.
 pub(in crate::http) struct StepHeaders<const WRITES_EDITION: bool = false> {
     required: Option<Required>,
     idempotency_key: Option<String>,

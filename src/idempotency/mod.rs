@@ -6,7 +6,10 @@ mod store;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use crate::{database::Connection, ids::UserId};
+use crate::{
+    database::{Connection, Deadline, OnSuccess, Pool, Transaction, TransactionError},
+    ids::UserId,
+};
 
 /// The maximum length of an `Idempotency-Key` in bytes.
 pub const MAX_BYTES: usize = 255;
@@ -91,4 +94,48 @@ pub async fn store(conn: &mut Connection, key: &Key, result: &impl Serialize) ->
         StoredResult::new(key, result).map_err(|err| sqlx::Error::Encode(err.into()))?;
     store::insert(conn, &caller, &key, &fingerprint, &body).await?;
     store::delete_expired(conn).await
+}
+
+/// The result of [`run_once`].
+#[derive(Debug, Clone, Copy)]
+pub struct Executed<T> {
+    /// The result, of this request or of the first one with the same key.
+    pub result: T,
+    /// Whether the step ran before, for the first request with the same key.
+    pub is_repeat: bool,
+}
+
+/// Runs `step` in a transaction that ends as `on_success` says. With a `key`, the step runs once: a repeated request has
+/// the result of the first one.
+///
+/// # Errors
+/// The step or the database failed, or the key was used for another request.
+pub async fn run_once<T, E>(
+    pool: &Pool,
+    key: Option<&Key>,
+    on_success: OnSuccess,
+    step: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
+) -> Result<Executed<T>, E>
+where
+    T: Serialize + DeserializeOwned,
+    E: From<TransactionError> + From<sqlx::Error> + From<Reused>,
+{
+    let deadline = Deadline::standard();
+    let mut transaction = Transaction::begin(pool, deadline).await?;
+    let conn = transaction.conn();
+    let work = async {
+        let Some(key) = key else {
+            return Ok(Executed { result: step(conn).await?, is_repeat: false });
+        };
+        // Of two concurrent requests with one key, the second must find the result of the first.
+        store::lock_writes(conn).await?;
+        if let Some(result) = find(conn, key).await?? {
+            return Ok(Executed { result, is_repeat: true });
+        }
+        let result = step(conn).await?;
+        store(conn, key, &result).await?;
+        Ok(Executed { result, is_repeat: false })
+    };
+    let result = deadline.within(work).await;
+    transaction.finish(result, on_success).await
 }

@@ -28,6 +28,12 @@ pub(super) async fn find(
     .await
 }
 
+/// Locks the head of the settings, the lock that every write takes first, until the transaction ends.
+pub(super) async fn lock_writes(conn: &mut Connection) -> sqlx::Result<()> {
+    sqlx::query!("select from app_global_setting_head for update").execute(conn).await?;
+    Ok(())
+}
+
 /// Inserts a result, or replaces an expired result.
 pub(super) async fn insert(
     conn: &mut Connection,

@@ -10,9 +10,9 @@ use prometheus_client::{
 
 use crate::metrics::register::{counters, gauge};
 
-/// The outcomes of a due proposal: applied, or the reasons of a failure.
-const DUE_OUTCOMES: [&str; 6] =
-    ["applied", "stale", "invalid", "missed", "not_approved", "predecessor"];
+/// The outcomes of a due proposal: applied, the reasons of a failure, or the reasons of a later try.
+const DUE_OUTCOMES: [&str; 8] =
+    ["applied", "stale", "invalid", "missed", "not_approved", "predecessor", "frozen", "postponed"];
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DueLabels {
@@ -51,7 +51,7 @@ impl ProposalMetrics {
         let due = counters::<DueLabels>(
             registry,
             "brune_proposals_due",
-            "Due proposals that this instance applied or marked as failed, by outcome",
+            "Due proposals that this instance applied, marked as failed or left for a later try, by outcome",
         );
         for outcome in DUE_OUTCOMES {
             drop(due.get_or_create(&DueLabels { outcome }));
@@ -71,7 +71,7 @@ impl ProposalMetrics {
         self.oldest_unacknowledged.set(oldest);
     }
 
-    /// Records that this instance settled a due proposal with `outcome`.
+    /// Records that this instance tried a due proposal with `outcome`.
     pub fn record_due(&self, outcome: &'static str) {
         self.due.get_or_create(&DueLabels { outcome }).inc();
     }

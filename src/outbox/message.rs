@@ -26,6 +26,8 @@ string_enum! {
         ProposalSettled = "proposal.settled",
         /// Settings were changed without the approvals, in an emergency that nobody else has acknowledged.
         ProposalBypassed = "proposal.bypassed",
+        /// All session starts were stopped, or resumed.
+        StartsStopped = "starts.stopped",
         /// A session became active.
         SessionStarted = "session.started",
         /// A session was ended before it expired.

@@ -16,11 +16,11 @@ pub use bypass::{UnacknowledgedBypass, next_unacknowledged, record_bypass_alert}
 pub use freeze::{Freeze, FreezeError, active_freeze, end_freeze, freeze, freezes};
 pub use page::{Cursor, Filter, Page, Summary, page};
 pub use record::{
-    Applied, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue, Standing, State, Verdict,
-    VerdictKind,
+    Applied, ApprovalStatus, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue, State,
+    Verdict, VerdictKind,
 };
 pub use store::{
-    apply, create, edit, end, fail, find, find_edition, give_verdict, is_author, next_due, now,
-    overlapping, standing, verdicts, version_written_by,
+    apply, approval_status, create, edit, end, fail, find, find_edition, give_verdict, is_author,
+    next_due, now, overlapping, verdicts, version_written_by,
 };
 pub use watch::watch;

@@ -165,7 +165,7 @@ pub struct Verdict {
 /// The approvals and objections of an edition; the newest verdict of each person counts.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = ProposalStanding)]
-pub struct Standing {
+pub struct ApprovalStatus {
     /// The number of approvals that the settings of the edition need today.
     pub needed: i16,
     /// The approvals.
@@ -174,7 +174,7 @@ pub struct Standing {
     pub objections: Vec<Verdict>,
 }
 
-impl Standing {
+impl ApprovalStatus {
     /// Whether the approvals suffice and nobody objects.
     #[must_use]
     pub fn is_approved(&self) -> bool {

@@ -10,8 +10,8 @@ use crate::{
     audit::Actor,
     database::Connection,
     proposals::record::{
-        Applied, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue, Standing, State,
-        Verdict, VerdictKind,
+        Applied, ApprovalStatus, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue,
+        State, Verdict, VerdictKind,
     },
 };
 
@@ -130,12 +130,12 @@ pub async fn verdicts(conn: &mut Connection, proposal: Uuid) -> sqlx::Result<Vec
 }
 
 /// Returns the approvals and objections of an edition, of which `needed` approvals are needed.
-pub async fn standing(
+pub async fn approval_status(
     conn: &mut Connection,
     proposal: Uuid,
     edition: i32,
     needed: i16,
-) -> sqlx::Result<Standing> {
+) -> sqlx::Result<ApprovalStatus> {
     let newest = sqlx::query_as!(
         Verdict,
         r#"
@@ -153,7 +153,7 @@ pub async fn standing(
     let approve = VerdictKind::Approve.as_str();
     let (approvals, objections) =
         newest.into_iter().partition(|verdict: &Verdict| verdict.verdict == approve);
-    Ok(Standing { needed, approvals, objections })
+    Ok(ApprovalStatus { needed, approvals, objections })
 }
 
 /// Whether `person` wrote an edition of the proposal, or applied the proposal as an emergency. Compares names as the

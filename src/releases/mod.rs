@@ -6,13 +6,25 @@
 mod store;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use store::{archive, find, insert, list};
 
+/// The rule of [`is_name`], in words.
+pub const NAME_RULE: &str =
+    "must have 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`, the first a letter or a digit";
+
+/// Returns whether a release can have the name `text`. The database enforces the same rule.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_allowed = |byte: u8| is_plain(byte) || b"._-".contains(&byte);
+    text.bytes().next().is_some_and(is_plain) && text.bytes().all(is_allowed) && text.len() <= 64
+}
+
 /// A name of a revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Release {
     /// The name.
     #[schema(example = "winter")]

@@ -23,6 +23,4 @@ pub use realtime::{MintedSecret, Realtime, RealtimeError};
 pub use rules::{KEYS, SessionSettings, are_declared};
 pub use session::{Filter, Session, Status};
 pub use start::{Error, Request, SessionStarter, Started, forget_attempts, start};
-pub use stop::{
-    StartsState, Stop, StopError, resume_starts, starts_state, stop_starts, watch_stop,
-};
+pub use stop::{StartsState, StartsWriter, Stop, StopError, starts_state, watch_stop};

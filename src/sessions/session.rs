@@ -114,6 +114,8 @@ pub(super) struct Candidate {
     pub(super) started_at: DateTime<Utc>,
     pub(super) expires_at: DateTime<Utc>,
     pub(super) settings: Arc<SessionSettings>,
+    /// The epoch of session starts that the start has read.
+    pub(super) epoch: i64,
     pub(super) idempotency: Option<Idempotency>,
     /// Whether the session becomes active only after a second step.
     pub(super) in_two_steps: bool,

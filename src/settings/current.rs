@@ -39,6 +39,8 @@ struct Inner {
     violations: ArcSwap<Vec<Violation>>,
     /// Whether the last reload reached the database.
     reachable: AtomicBool,
+    /// The epoch of session starts, as last read.
+    epoch: AtomicI64,
     /// The revision of `current`, for subscribers.
     revision: watch::Sender<i64>,
     /// The newest applied revision that a writer may wait for.
@@ -83,6 +85,8 @@ impl GlobalSettingsService {
             revision: watch::Sender::new(snapshot.revision),
             awaited_revision: watch::Sender::new(snapshot.revision),
             current: ArcSwap::from_pointee(snapshot),
+            // Read with the first reload, or by the first start after a stop.
+            epoch: AtomicI64::new(0),
             violations: ArcSwap::default(),
             reachable: AtomicBool::new(true),
             listening: watch::Sender::new(false),
@@ -110,6 +114,14 @@ impl GlobalSettingsService {
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.current().revision
+    }
+
+    /// Returns the epoch of session starts, as last read: it grows with every stop and resumption. Like the revision, the
+    /// epoch may be outdated, so a statement that relies on both compares both with the database.
+    #[must_use]
+    pub fn epoch(&self) -> i64 {
+        // Relaxed suffices: the statement compares the epoch and the revision in one state of the database.
+        self.0.epoch.load(Ordering::Relaxed)
     }
 
     /// Returns the current value of the string `key`.
@@ -241,6 +253,11 @@ impl GlobalSettingsService {
         if *self.0.violations.load_full() != violations {
             self.0.violations.store(Arc::new(violations));
         }
+    }
+
+    /// Records the epoch of session starts, as read under the lock of reloads.
+    pub(super) fn set_epoch(&self, epoch: i64) {
+        self.0.epoch.store(epoch, Ordering::Relaxed);
     }
 
     pub(super) fn set_reachable(&self, reachable: bool) {

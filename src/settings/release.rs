@@ -8,10 +8,12 @@ use utoipa::ToSchema;
 
 use crate::{
     audit::Actor,
-    database::{self, Connection, Deadline, Pool, TransactionError},
+    database::{self, Connection, Pool, TransactionError},
+    idempotency,
     releases::{self, Release},
     secret_scanner::SecretKind,
     settings::{
+        change::WriteOptions,
         current::GlobalSettingsService,
         read::{self, AsOf},
         writer::SettingsWriter,
@@ -36,12 +38,21 @@ pub enum Error {
         /// The kind of secret.
         kind: SecretKind,
     },
+    /// The idempotency key belongs to another request.
+    #[error(transparent)]
+    Idempotency(#[from] idempotency::Reused),
     /// The settings could not be read.
     #[error(transparent)]
     Read(#[from] read::Error),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] TransactionError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(err: sqlx::Error) -> Self {
+        Self::Database(err.into())
+    }
 }
 
 /// The differences between a release and another state.
@@ -76,6 +87,7 @@ impl SettingsWriter {
         actor: &Actor,
         name: &str,
         revision: Option<i64>,
+        options: &WriteOptions,
     ) -> Result<Release, Error> {
         self.refuse_secret("name", name)?;
         self.refuse_secret("note", actor.reason.as_str())?;
@@ -85,21 +97,37 @@ impl SettingsWriter {
             let detail = format!("revision {revision} does not exist; the newest is {newest}");
             return Err(read::Error::NoSuchRevision(detail).into());
         }
-        let insert =
-            async |conn: &mut Connection| releases::insert(conn, actor, name, revision).await;
-        let release = database::execute_autocommit(&self.pool, Deadline::standard(), insert);
-        release.await?.ok_or(Error::Exists)
+        let insert = async |conn: &mut Connection| {
+            releases::insert(conn, actor, name, revision).await?.ok_or(Error::Exists)
+        };
+        self.run_once(options, insert).await
     }
 
     /// Archives the release `name`. An archived release stays as it is.
-    pub async fn archive_release(&self, actor: &Actor, name: &str) -> Result<Release, Error> {
+    pub async fn archive_release(
+        &self,
+        actor: &Actor,
+        name: &str,
+        options: &WriteOptions,
+    ) -> Result<Release, Error> {
         self.refuse_secret("reason", actor.reason.as_str())?;
-        let archive = async |conn: &mut Connection| releases::archive(conn, actor, name).await;
-        let release = database::execute_autocommit(&self.pool, Deadline::standard(), archive);
-        match release.await? {
-            Some(release) => Ok(release),
-            None => find(&self.pool, name).await,
-        }
+        let archive = async |conn: &mut Connection| {
+            if let Some(release) = releases::archive(conn, actor, name).await? {
+                return Ok(release);
+            }
+            releases::find(conn, name).await?.ok_or(Error::NotFound)
+        };
+        self.run_once(options, archive).await
+    }
+
+    async fn run_once(
+        &self,
+        options: &WriteOptions,
+        step: impl AsyncFnOnce(&mut Connection) -> Result<Release, Error>,
+    ) -> Result<Release, Error> {
+        let key = options.idempotency.as_ref();
+        let executed = idempotency::run_once(&self.pool, key, options.on_success(), step).await?;
+        Ok(executed.result)
     }
 
     fn refuse_secret(&self, field: &'static str, text: &str) -> Result<(), Error> {

@@ -312,6 +312,8 @@ async fn newer(
     if head.timeline.is_none() {
         return Err(Error::Recovering);
     }
+    // Also without a new revision: a stop of starts changes the epoch only.
+    settings.set_epoch(head.epoch);
     // After a failover, a new catalog or a violation, the current snapshot is no base for changes: load everything.
     let is_base = head.timeline == current.timeline
         && head.catalog_revision == current.schema.revision

@@ -94,6 +94,8 @@ pub(super) async fn some(
 pub(super) struct Change {
     pub(super) revision: i64,
     pub(super) catalog_revision: i64,
+    /// Grows with every change of what a session start may do that is no revision.
+    pub(super) epoch: i64,
     pub(super) timeline: Option<String>,
     /// The seconds since the newest change.
     age: Option<f64>,
@@ -131,7 +133,7 @@ pub(super) async fn changed_since(
     sqlx::query_as!(
         Change,
         r#"
-        select h.revision, h.catalog_revision,
+        select h.revision, h.catalog_revision, h.epoch,
           case when not pg_is_in_recovery()
                then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline,
           case when isfinite(h.changed_at)
@@ -228,7 +230,7 @@ pub(super) async fn listing(conn: &mut Connection) -> sqlx::Result<Vec<Change>> 
     sqlx::query_as!(
         Change,
         r#"
-        select h.revision, h.catalog_revision, null as timeline, null::float8 as age,
+        select h.revision, h.catalog_revision, h.epoch, null as timeline, null::float8 as age,
           null::timestamptz as read_at, null::bytea as next_digest, s.key as "key?",
           s.value_json as "value?", s.version as "version?", s.updated_by as "updated_by?",
           s.updated_at as "updated_at?"

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod admin_writes;
 mod change_signals;
 mod compression;
 mod concurrency;

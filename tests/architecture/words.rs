@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Words that the glossary replaced.
-const OLD_WORDS: [&str; 24] = [
+const OLD_WORDS: [&str; 25] = [
     "told",
     "tells",
     "telling",
@@ -35,6 +35,7 @@ const OLD_WORDS: [&str; 24] = [
     "lean",
     "haste",
     "beat",
+    "standing",
 ];
 
 /// Names the identifiers of `source` that break the law.

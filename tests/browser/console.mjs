@@ -7,8 +7,8 @@ import { withPage } from './chromium.mjs';
 export const { BASE, ADMIN, OTHER, EXPIRED, USER } = process.env;
 
 /** Sends an API request with `token` and returns the JSON of the response. Fails unless the status is a success. */
-export async function api(method, path, body, token = OTHER) {
-  const headers = { Authorization: `Bearer ${token}` };
+export async function api(method, path, body, token = OTHER, moreHeaders = {}) {
+  const headers = { Authorization: `Bearer ${token}`, ...moreHeaders };
   if (body) headers['Content-Type'] = 'application/json';
   const response = await fetch(BASE + path, { method, headers, body: body && JSON.stringify(body) });
   const text = await response.text();
@@ -83,6 +83,12 @@ export async function visit(page, hash) {
     const current = document.querySelector('main > .page');
     return current && current !== previous;
   }, previousPage);
+}
+
+/** Returns the time `duration` ms from now by the clock of the service, in ISO form. */
+export async function timeAfter(duration) {
+  const { now } = await api('GET', '/admin/me');
+  return new Date(Date.parse(now) + duration).toISOString();
 }
 
 /** Returns the table row of a setting. */

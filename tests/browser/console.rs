@@ -67,6 +67,38 @@ journeys! {
     a_document_is_imported_with_conflicts_resolved_one_by_one: "journey_transfer.mjs",
     sessions_are_ended_and_the_audit_chain_is_verified: "journey_sessions.mjs",
     the_console_works_with_the_keyboard_alone: "journey_keyboard.mjs",
+    freezes_stops_and_emergencies_are_shown_and_ended: "journey_safety.mjs",
+    a_revision_is_named_compared_and_restored: "journey_releases.mjs",
+}
+
+/// Returns the catalog with settings that need the approvals of other people.
+fn protected(settings: &[(&str, u8)]) -> String {
+    settings.iter().fold(brune::settings::BRUN_E.to_owned(), |catalog, (key, approvals)| {
+        let line = format!("key = \"{key}\"");
+        assert!(catalog.contains(&line), "{key}");
+        catalog.replacen(&line, &format!("{line}\napprovals = {approvals}"), 1)
+    })
+}
+
+/// Runs `script` with a cooldown that needs one approval, and a version of the prompt that needs two.
+async fn travel_protected(script: &str) {
+    let catalog = protected(&[("BRUNE_COOLDOWN_MINUTES", 1), ("BRUNE_PROMPT_VERSION", 2)]);
+    travel(&TestApp::with_catalog(&catalog).await, Some(&catalog), script, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_protected_settings_are_proposed() {
+    travel_protected("journey_propose.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_edit_approve_schedule_and_withdraw_proposals() {
+    travel_protected("journey_proposals.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_is_edited_and_approved_with_the_keyboard_alone() {
+    travel_protected("journey_proposals_keyboard.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +119,9 @@ async fn a_catalog_without_sessions_shows_no_session_pages() {
 }
 
 async fn every_page(mode: &str) {
-    let output = travel(&TestApp::new().await, None, "pages.mjs", mode).await;
+    let catalog = protected(&[("BRUNE_PROMPT_ID", 1), ("BRUNE_OPENAI_REALTIME_MODEL", 2)]);
+    let app = TestApp::with_catalog(&catalog).await;
+    let output = travel(&app, Some(&catalog), "pages.mjs", mode).await;
     let summary = output.lines().find(|line| line.contains("none serious"));
     println!("{}", summary.unwrap_or_else(|| panic!("{output}")));
 }

@@ -56,7 +56,7 @@ await journey(async (page) => {
   await dialog.waitFor({ state: 'detached' });
   assert.equal((await setting('BRUNE_COOLDOWN_MINUTES')).value, 30);
 
-  for (const [letter, name] of [['s', 'Settings'], ['i', 'Import and export'], ['e', 'Secrets and environment'], ['n', 'Sessions'], ['f', 'Fleet and audit'], ['h', 'History']]) {
+  for (const [letter, name] of [['s', 'Settings'], ['p', 'Proposals'], ['i', 'Import and export'], ['e', 'Secrets and environment'], ['n', 'Sessions'], ['f', 'Fleet and audit'], ['h', 'History']]) {
     await press('g', letter);
     await page.getByRole('heading', { level: 1, name }).waitFor();
   }

@@ -2,7 +2,7 @@
 // each view.
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
-import { ADMIN, USER, accessible, api, change, enter, journey, row, visit } from './console.mjs';
+import { ADMIN, OTHER, USER, accessible, api, change, enter, journey, row, timeAfter, visit } from './console.mjs';
 
 const { SHOTS } = process.env;
 const MODES = { light: [1360, 900, 'light'], dark: [1360, 900, 'dark'], narrow: [390, 844, 'light'] };
@@ -16,9 +16,67 @@ async function createTestData() {
   await change({ BRUNE_COOLDOWN_MINUTES: 60 }, 'calmer still');
   await change({ BRUNE_PROMPT_VERSION: '2' }, 'prompt 2 reads better');
   await api('PATCH', '/admin/global-settings', { reason: 'a mistake', changes: [{ key: 'JWT_SECRET', value: 'no', version: 1 }] }).catch(() => null);
+  await api('POST', '/admin/releases', { name: 'winter', note: 'calm evenings', revision: 2 });
   const { version } = await api('GET', '/admin/global-settings/BRUNE_PROMPT_VERSION');
   await api('POST', '/admin/global-settings/rollback', { key: 'BRUNE_PROMPT_VERSION', to_version: 1, version, reason: 'too chatty' }, ADMIN);
 }
+
+const PROMPT = 'BRUNE_PROMPT_ID';
+const MODEL = 'BRUNE_OPENAI_REALTIME_MODEL';
+const proposals = {};
+
+/** Creates proposals in every state. The signed-in user is ada. */
+async function createProposals() {
+  const propose = async (reason, changes, token = OTHER, plan = undefined) => {
+    const { number } = await api('POST', '/admin/proposals', { reason, changes, plan }, token);
+    return number;
+  };
+  const judge = (number, edition, verdict, note, token) => api('POST', `/admin/proposals/${number}/verdicts`, { edition, verdict, note }, token);
+  const at = await timeAfter(5 * 86_400_000);
+  const levels = { key: 'BRUNE_ELIGIBILITY_ALLOWED_LEVELS', value: ['b1', 'b2', 'c1'], version: 1 };
+  // Applied: an emergency, and a withdrawn proposal.
+  proposals.emergency = (await api('PATCH', '/admin/global-settings?emergency=true', { reason: 'the prompt is broken', changes: [{ key: PROMPT, value: 'pmpt_fallback', version: 1 }] })).proposal;
+  const withdrawn = await propose('a shorter prompt', [{ key: PROMPT, value: 'pmpt_short', version: 2 }]);
+  await api('POST', `/admin/proposals/${withdrawn}/withdraw`, { reason: 'not this week' });
+  proposals.failed = await propose('tonight', [{ key: PROMPT, value: 'pmpt_night', version: 2 }], ADMIN, { at: await timeAfter(5000) });
+  // Two editions, an approval of the first, an objection to the second, and an overlap.
+  proposals.open = await propose('the smaller model is good enough', [{ key: MODEL, value: 'gpt-realtime-2.1-mini', version: 1 }], OTHER);
+  await judge(proposals.open, 1, 'approve', 'I tried it', ADMIN);
+  const edited = { reason: 'the smaller model is good enough, and costs a third', changes: [{ key: MODEL, value: 'gpt-realtime-2.1-mini', version: 1 }, levels], plan: { at, grace_minutes: 60 } };
+  await api('PUT', `/admin/proposals/${proposals.open}`, edited, OTHER, { 'If-Match': '"e1"' });
+  await judge(proposals.open, 2, 'object', 'Which users did you ask?', OTHER);
+  proposals.own = await propose('more levels', [levels, { key: PROMPT, value: 'pmpt_levels', version: 2 }], ADMIN);
+  proposals.next = await propose('a calmer prompt', [{ key: PROMPT, value: 'pmpt_calm', version: 2 }]);
+  proposals.stale = await propose('an even better prompt', [{ key: PROMPT, value: 'pmpt_better', version: 2 }]);
+}
+
+/** Changes the setting of the open proposals. */
+const makeStale = () => api('PATCH', '/admin/global-settings?emergency=true', { reason: 'back again', changes: [{ key: PROMPT, value: 'pmpt_brune_default', version: 2 }] });
+
+const openStep = async (page, name) => {
+  await page.getByRole('region', { name: 'State' }).getByRole('button', { name, exact: true }).click();
+  await page.getByRole('dialog').waitFor();
+};
+const leaveDialog = async (page) => page.keyboard.press('Escape');
+
+/** Freezes the settings and stops session starts, with another freeze ahead. */
+async function restrict(page) {
+  const time = (hours) => timeAfter(hours * 3_600_000);
+  await api('POST', '/admin/freezes', { reason: 'big launch, so that nobody is surprised', ends_at: await time(4) });
+  await api('POST', '/admin/freezes', { reason: 'weekend', starts_at: await time(20), ends_at: await time(60) });
+  await api('POST', '/admin/starts/stop', { reason: 'the provider is down', minutes: 30 });
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await page.getByRole('region', { name: 'Notifications' }).getByRole('button', { name: 'Show all' }).click();
+  await page.getByRole('region', { name: 'Notifications' }).getByText('weekend').waitFor();
+}
+
+const showLess = (page) => page.getByRole('button', { name: 'Show less' }).click();
+
+const closeDialog = async (page) => page.keyboard.press('Escape');
+const openFleetDialog = (name) => async (page) => {
+  await page.getByRole('button', { name, exact: true }).first().click();
+  await page.getByRole('dialog').waitFor();
+};
 
 const editSettings = async (page) => {
   await row(page, 'BRUNE_COOLDOWN_MINUTES').getByRole('button', { name: 'Edit Cooldown minutes' }).click();
@@ -49,6 +107,22 @@ const VIEWS = [
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'Discard' }).click();
   }],
+  ['review-protected', '#/settings', async (page) => {
+    await row(page, PROMPT).getByRole('button', { name: 'Edit Prompt id' }).click();
+    await page.getByRole('textbox', { name: 'Prompt id' }).fill('pmpt_winter');
+    await page.getByRole('button', { name: 'Review and propose' }).click();
+    await page.getByRole('dialog').getByText('needs 1 approval').waitFor();
+    await page.getByLabel('Apply at').fill('2026-12-24T18:00');
+  }],
+  ['emergency', null, async (page) => {
+    await page.getByLabel('Reason').fill('users cannot start');
+    await page.getByRole('button', { name: 'Save as an emergency…' }).click();
+    await page.getByRole('dialog', { name: 'Save as an emergency?' }).waitFor();
+  }, async (page) => {
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Discard' }).click();
+  }],
   ['list', '#/settings?edit=BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST', async (page) => {
     await page.getByRole('button', { name: /Edit as text/ }).click();
     await page.getByRole('textbox', { name: /as text/ }).fill('[\n  "gpt-realtime-2.1",\n  "gpt-next" "gpt-5"\n]');
@@ -56,9 +130,39 @@ const VIEWS = [
   }, async (page) => page.keyboard.press('Escape')],
   ['keys', '#/settings', async (page) => { await page.keyboard.press('?'); }, async (page) => page.keyboard.press('Escape')],
   ['palette', '#/settings', async (page) => { await page.keyboard.press('Control+k'); await page.keyboard.type('prompt'); }, async (page) => page.keyboard.press('Escape')],
+  ['proposals-waiting', '#/proposals', async (page) => { await page.getByText('emergency, not acknowledged').waitFor(); }],
+  ['proposals-open', '#/proposals?show=open', null],
+  ['proposals-over', '#/proposals?show=over', async (page) => { await page.getByText('Approvals were missing').waitFor(); }],
+  ['proposals-nothing', '#/proposals?show=open&by=nobody', null],
+  ['proposal-open', async () => `#/proposals/${proposals.open}`, async (page) => { await page.getByText('Which users did you ask?').first().waitFor(); }],
+  ['proposal-own', async () => `#/proposals/${proposals.own}`, null],
+  ['proposal-failed', async () => `#/proposals/${proposals.failed}`, null],
+  ['proposal-emergency', async () => `#/proposals/${proposals.emergency}`, null],
+  ['proposal-approve', async () => `#/proposals/${proposals.next}`, (page) => openStep(page, 'Approve and apply…'), leaveDialog],
+  ['proposal-edit', async () => `#/proposals/${proposals.open}`, (page) => openStep(page, 'Edit…'), leaveDialog],
+  ['proposal-outdated', async () => `#/proposals/${proposals.next}`, async (page) => {
+    await page.getByRole('region', { name: 'State' }).waitFor();
+    await api('PUT', `/admin/proposals/${proposals.next}`, { reason: 'the calmest prompt', changes: [{ key: PROMPT, value: 'pmpt_calmest', version: 2 }] }, OTHER, { 'If-Match': '"e1"' });
+    await page.getByText('has written edition 2').waitFor();
+  }],
+  ['proposal-stale', async () => `#/proposals/${proposals.stale}`, async (page) => {
+    await makeStale();
+    await page.getByText('When the edition was written').waitFor();
+  }],
   ['history', '#/history', null],
   ['history-of-a-key', '#/history?key=BRUNE_COOLDOWN_MINUTES', null],
   ['history-entry', async () => `#/history/${(await api('GET', '/admin/global-settings/history?action=update')).entries[0].id}`, null],
+  ['history-of-decisions', '#/history?key=(proposal)', null],
+  ['history-decision', async () => `#/history/${(await api('GET', '/admin/global-settings/history?key=(release)')).entries[0].id}`, null],
+  ['revision', '#/history?revision=2', async (page) => { await page.getByRole('heading', { level: 1 }).getByRole('link', { name: 'winter' }).waitFor(); }],
+  ['release-name', '#/history?revision=2', async (page) => {
+    await page.getByRole('button', { name: 'Name this revision…' }).click();
+    await page.keyboard.type('Not a name');
+    await page.keyboard.press('Control+Enter');
+    await page.getByText('Enter a name of').waitFor();
+  }, closeDialog],
+  ['releases', '#/history/releases', null],
+  ['release', '#/history/releases/winter', async (page) => { await page.getByRole('table', { name: 'Differences' }).waitFor(); }],
   ['restore', '#/history?key=BRUNE_COOLDOWN_MINUTES', async (page) => {
     await page.getByRole('button', { name: /^Restore/ }).last().click();
     await page.getByRole('dialog').waitFor();
@@ -79,6 +183,25 @@ const VIEWS = [
   ['sessions', '#/sessions', null],
   ['session', async () => `#/sessions/${(await api('GET', '/admin/sessions')).sessions[0].session_id}`, null],
   ['fleet', '#/fleet', async (page) => { await page.getByRole('button', { name: /Verify/ }).click(); await page.getByText('The audit chain is intact').first().waitFor(); }],
+  ['fleet-restricted', '#/fleet', restrict],
+  ['freeze', null, openFleetDialog('Freeze settings…'), closeDialog],
+  ['freeze-end', null, openFleetDialog('End freeze…'), closeDialog],
+  ['banners', null, showLess],
+  ['starts-resume', null, async (page) => {
+    await page.getByRole('button', { name: 'Resume session starts…' }).click();
+    await page.getByRole('dialog').getByLabel('Reason').fill('the provider is back');
+    await page.keyboard.press('Control+Enter');
+    await page.getByText('running Sessions can start.').waitFor();
+  }],
+  ['starts-stop', null, openFleetDialog('Stop session starts…'), closeDialog],
+  ['review-frozen', '#/settings', async (page) => {
+    await page.getByRole('switch', { name: 'Eligibility require plan' }).click();
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByRole('dialog').getByText('big launch').waitFor();
+  }, async (page) => {
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Discard' }).click();
+  }],
   ['nowhere', '#/nowhere', null],
 ];
 
@@ -88,6 +211,7 @@ const errors = [];
 let violations = 0;
 await journey(async (page) => {
   await createTestData();
+  await createProposals();
   await page.goto(`${process.env.BASE}/admin/`);
   await page.getByLabel('Access token').waitFor();
   for (const [name, hash, prepare, leave] of [['sign-in'], ...VIEWS]) {

@@ -116,7 +116,9 @@ fn completions_include_every_command() {
     let room = Room::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&mut room.command(&["completions", shell])).ends(0, "").out;
-        for word in ["rollback", "on-conflict", "watch", "to-revision"] {
+        for word in
+            ["rollback", "on-conflict", "watch", "to-revision", "release", "restore", "starts"]
+        {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }

@@ -12,8 +12,8 @@ use crate::{
     support::{TestDb, admin, psql, wait::receive},
 };
 
-const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
-const PER_DAY: &str = "BRUNE_MAX_SESSIONS_PER_DAY";
+pub(crate) const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
+pub(crate) const PER_DAY: &str = "BRUNE_MAX_SESSIONS_PER_DAY";
 
 /// A service whose catalog protects the cooldown by one approval.
 pub(crate) async fn protected() -> Service {
@@ -77,7 +77,11 @@ async fn two_people_change_a_protected_setting() {
 async fn an_approval_needs_the_edition_that_was_shown() {
     let service = protected().await;
     propose(&service, "45", &[]).ends(0, "");
-    brune(&service, "ben", &["proposal", "approve", "1"]).ends(2, "--edition");
+    for verdict in ["approve", "object", "acknowledge", "apply"] {
+        brune(&service, "ben", &["proposal", verdict, "1", "--dry-run"])
+            .ends(2, "--edition")
+            .ends(2, "tip: `brune proposal show NUMBER` prints the edition");
+    }
     let edit = |person: &str, edition: &str, changes: &[&str]| {
         let edit = ["proposal", "edit", "1", "--edition", edition, "-r", "longer"];
         brune(&service, person, &[&edit, changes].concat())
@@ -123,7 +127,8 @@ async fn show_prints_everything_that_an_approver_needs() {
     brune(&service, "ada", &[&edit[..], &[&format!("{COOLDOWN}=40")]].concat()).ends(0, "");
     brune(&service, "ben", &["proposal", "show", "1", "--edition", "1"])
         .ends(0, "1 (outdated: edition 2 is current)");
-    brune(&service, "ben", &["proposal", "show", "9"]).ends(1, "there is no proposal 9");
+    brune(&service, "ben", &["proposal", "show", "9"])
+        .ends(1, "there is no proposal 9; `brune proposal list`");
 }
 
 #[tokio::test]
@@ -193,11 +198,19 @@ async fn an_emergency_waits_for_an_acknowledgement() {
     service.room.write("new.env", &format!("{COOLDOWN}=50\n"));
     let import = ["import", "new.env", "--yes"];
     service.config(&[&import[..], &["-r", "on fire"]].concat()).ends(1, "--emergency");
+    let rehearsal = ["import", "new.env", "--dry-run"];
+    service.config(&rehearsal).ends(1, "changes only by an approved").ends(1, "--emergency");
+    service.config(&[&rehearsal[..], &["--emergency"]].concat()).ends(0, COOLDOWN);
     emergency(&import).ends(0, "acknowledge 4");
     let open = propose(&service, "60", &["-o", "json"]).json();
     assert_eq!((&open["number"], &open["state"]), (&json!(5), &json!("open")));
-    brune(&service, "ada", &["proposal", "apply", "5", "--edition", "1", "--emergency"])
+    let apply = ["proposal", "apply", "5", "--edition", "1"];
+    let apply = |options: &[&str]| brune(&service, "ada", &[&apply[..], options].concat());
+    apply(&["--emergency"]).ends(2, "--reason");
+    apply(&["--reason", "users cannot start"]).ends(2, "--emergency");
+    apply(&["--emergency", "--reason", "users cannot start"])
         .ends(0, "brune proposal acknowledge 5 --edition 1");
+    brune(&service, "ben", &["proposal", "show", "5"]).ends(0, "users cannot start");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "60\n");
 }
 
@@ -281,4 +294,22 @@ async fn approving_can_apply() {
     let approve = ["proposal", "approve", "1", "--edition", "1", "--note", "fine", "--apply"];
     brune(&service, "ben", &approve).ends(0, "proposal 1 is applied, revision 2");
     assert_eq!(service.config(&["get", COOLDOWN]).out, "45\n");
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_verdict_stores_nothing() {
+    let service = protected().await;
+    propose(&service, "45", &[]).ends(0, "");
+    let ben = |arguments: &[&str]| {
+        brune(&service, "ben", &[&["proposal"], arguments, &["--dry-run"]].concat())
+    };
+    let judge = |verdict: &str| ben(&[verdict, "1", "--edition", "1", "--note", "fine"]);
+    judge("approve").ends(0, "the verdict would be recorded: approve");
+    judge("object").ends(0, "the verdict would be recorded: object");
+    // Not an emergency.
+    judge("acknowledge").ends(4, "the proposal is open");
+    ben(&["approve", "1", "--edition", "1", "--apply"]).ends(0, "proposal 1 would be applied");
+    ben(&["approve", "1", "--edition", "2"]).ends(4, "the current edition is 1");
+    ben(&["withdraw", "1", "-r", "not today"]).ends(0, "proposal 1 would be withdrawn");
+    brune(&service, "ada", &["proposal", "show", "1"]).ends(0, "0 of 1 approvals, 0 objections");
 }

@@ -61,6 +61,8 @@ async fn unwritable_output_is_an_error_of_every_command() {
         &["secrets", "status"],
         &["proposal", "list", "-o", "json"],
         &["freeze", "list", "-o", "json"],
+        &["release", "list", "-o", "json"],
+        &["starts", "status"],
         &["instances"],
         &["health", "--url", &format!("{url}/readyz?verbose")],
         &["token"],

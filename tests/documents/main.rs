@@ -9,6 +9,7 @@
 )]
 
 mod catalogs;
+mod commands;
 mod compose;
 mod monitoring;
 mod openapi;

@@ -27,7 +27,7 @@ const ADDRESS: &str = "127.0.0.1:8080";
 const PROVIDER: &str = "127.0.0.1:8090";
 
 /// The addresses of the programs that the page itself starts.
-const BACKGROUND: [&str; 2] = ["127.0.0.1:8081", "127.0.0.1:9000"];
+const BACKGROUND: [&str; 3] = ["127.0.0.1:8081", "127.0.0.1:8082", "127.0.0.1:9000"];
 
 /// Separates the answers of two steps.
 const SEPARATOR: &str = "\u{1e}";
@@ -219,6 +219,8 @@ impl Service {
             ("/tmp/brune-proposals", self.dir.join("proposals").to_str().unwrap().to_owned()),
             ("/tmp/brune-alerts", alerts.to_str().unwrap().to_owned()),
             (ADDRESS, self.address.clone()),
+            // The time only has to be long enough for the approval.
+            ("+1 minute", "+15 seconds".to_owned()),
         ];
         replacements.extend(BACKGROUND.map(|address| (address, free_address())));
         let mut script = "set -euo pipefail\n".to_owned();

@@ -7,6 +7,8 @@ use brune::{
     secret_scanner::SecretScanner,
 };
 use chrono::TimeDelta;
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
 
 /// The secret that test tokens are signed with.
 pub(crate) const SECRET: &str = "a secret for tests, long enough to be one";
@@ -49,6 +51,14 @@ pub(crate) fn admin_signed_with(secret: &str) -> String {
 pub(crate) fn admin(sub: &str) -> String {
     let role = Some(SUPER_ADMIN.to_owned());
     token(&Grant { sub: sub.to_owned(), role, ..Grant::default() })
+}
+
+/// A token of the administrator `sub`, for whom `actor` acts (RFC 8693, 4.1).
+pub(crate) fn delegated_admin(sub: &str, actor: &str) -> String {
+    let now = Clock::system().now().timestamp();
+    let claims = json!({"sub": sub, "role": SUPER_ADMIN, "act": {"sub": actor}, "iat": now, "exp": now + 3600});
+    let key = EncodingKey::from_secret(SECRET.as_bytes()).unwrap();
+    encode(&Header::default(), &claims, &key).unwrap()
 }
 
 /// A token of a user on plan `pro`.

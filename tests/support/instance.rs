@@ -68,6 +68,11 @@ impl Instance {
         remind_of_bypasses(&self.state.settings_writer()).await.unwrap()
     }
 
+    /// Applies due proposals every few milliseconds until the instance ends, as the worker of a service does.
+    pub(crate) fn run_change_worker(&mut self) {
+        self.tasks.apply_due_proposals(&self.state, Duration::from_millis(20));
+    }
+
     /// A worker that delivers the messages of its sinks when it is asked to.
     pub(crate) fn worker(&self, delivery: Delivery) -> Worker {
         let delivery = Delivery { enabled: false, ..delivery };

@@ -49,7 +49,8 @@ pub(crate) const NEVER: [&str; 14] = [
 pub(crate) use self::{
     call::{Call, Reply},
     credentials::{
-        INTERNAL_KEY, PROVIDER_KEY, SECRET, admin, admin_signed_with, auth, firewall, token, user,
+        INTERNAL_KEY, PROVIDER_KEY, SECRET, admin, admin_signed_with, auth, delegated_admin,
+        firewall, token, user,
     },
     instance::Instance,
     instance_builder::{FAST_PACE, ORIGIN},

@@ -12,10 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::{
     cli::{
         client::{self, Client, Failure},
-        emergency::Emergency,
-        proposal::{self, Content, Plan},
         show::Output,
-        wait::Wait,
     },
     config::Environment,
 };
@@ -57,36 +54,15 @@ enum Command {
         // A negative number begins with a hyphen and is not an option.
         #[arg(allow_hyphen_values = true)]
         value: String,
-        /// Reason for the audit trail
-        #[arg(long, short)]
-        reason: String,
-        /// Validate without saving
-        #[arg(long)]
-        dry_run: bool,
         #[command(flatten)]
-        wait: Wait,
-        #[command(flatten)]
-        emergency: Emergency,
-        /// Propose the change instead of writing it
-        #[arg(long, conflicts_with_all = ["is_emergency", "timeout"])]
-        propose: bool,
-        #[command(flatten)]
-        plan: Plan,
+        options: write::ChangeOptions,
     },
     /// Reset a setting to its default
     Reset {
         /// The key
         key: String,
-        /// Reason for the audit trail
-        #[arg(long, short)]
-        reason: String,
-        /// Validate without saving
-        #[arg(long)]
-        dry_run: bool,
         #[command(flatten)]
-        wait: Wait,
-        #[command(flatten)]
-        emergency: Emergency,
+        options: write::ChangeOptions,
     },
     /// Export every setting as a document, to FILE or to standard output
     Export {
@@ -100,32 +76,7 @@ enum Command {
         force: bool,
     },
     /// Import a document: show the plan, ask for confirmation, apply
-    Import {
-        /// The document (.json, .yaml, .env)
-        file: PathBuf,
-        /// Format, if the extension does not say
-        #[arg(long)]
-        format: Option<Format>,
-        /// Reason for the audit trail; required without --dry-run
-        #[arg(long, short)]
-        reason: Option<String>,
-        /// Show the plan without saving
-        #[arg(long)]
-        dry_run: bool,
-        /// Resolution for settings that changed after the export
-        #[arg(long)]
-        on_conflict: Option<OnConflict>,
-        /// Skip keys that the catalog does not declare
-        #[arg(long)]
-        skip_unknown: bool,
-        /// Skip confirmation
-        #[arg(long, short)]
-        yes: bool,
-        #[command(flatten)]
-        wait: Wait,
-        #[command(flatten)]
-        emergency: Emergency,
-    },
+    Import(transfer::Import),
     /// Show the history of changes, newest first
     History {
         /// Show only this key
@@ -178,40 +129,14 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::List { search, category } => read::list(client, output, search, category).await,
         Command::Get { key } => read::get(client, output, &key).await,
-        Command::Set { key, value, reason, dry_run, plan, propose: true, .. } => {
-            let content = Content { reason, plan, dry_run };
-            proposal::propose(client, output, &[(&key, &value)], &content).await
-        }
-        Command::Set { plan, .. } if !plan.is_empty() => {
-            Err(Failure::usage("--at, --grace and --after require --propose"))
-        }
-        Command::Set { key, value, reason, dry_run, wait, emergency, .. } => {
-            let options = write::ChangeOptions { reason, dry_run, wait, emergency };
+        Command::Set { key, value, options } => {
             write::set(client, output, &key, &value, &options).await
         }
-        Command::Reset { key, reason, dry_run, wait, emergency } => {
-            let options = write::ChangeOptions { reason, dry_run, wait, emergency };
-            write::reset(client, output, &key, &options).await
-        }
+        Command::Reset { key, options } => write::reset(client, output, &key, &options).await,
         Command::Export { file, format, force } => {
             transfer::export(client, file.as_deref(), format, force).await
         }
-        Command::Import {
-            file,
-            format,
-            reason,
-            dry_run,
-            on_conflict,
-            skip_unknown,
-            yes,
-            wait,
-            emergency,
-        } => {
-            let options = transfer::ImportOptions { on_conflict, skip_unknown };
-            let import =
-                transfer::Import { file, format, reason, dry_run, options, yes, wait, emergency };
-            transfer::import(client, output, import).await
-        }
+        Command::Import(import) => transfer::import(client, output, import).await,
         Command::History { key, limit } => read::history(client, output, key, limit).await,
         Command::Rollback(rollback) => write::roll_back(client, output, rollback).await,
         Command::Diff { from, to } => read::diff(client, output, &from, to).await,

@@ -1,20 +1,23 @@
 //! Export and import of documents.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
+use clap::Args;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        client::{Client, Failure},
+        client::{self, Client, Failure},
         config::{Format, OnConflict},
         emergency::Emergency,
         output::print,
+        proposal::{Propose, propose},
         show::{Output, cell, confirm, show},
         wait::{self, Wait},
     },
@@ -101,10 +104,14 @@ pub(super) async fn export(
 }
 
 /// The treatment of conflicts and unknown keys.
-#[derive(Clone, Copy, Default)]
-pub(super) struct ImportOptions {
-    pub(super) on_conflict: Option<OnConflict>,
-    pub(super) skip_unknown: bool,
+#[derive(Debug, Clone, Copy, Default, Args)]
+struct ImportOptions {
+    /// Resolution for settings that changed after the export
+    #[arg(long)]
+    on_conflict: Option<OnConflict>,
+    /// Skip keys that the catalog does not declare
+    #[arg(long)]
+    skip_unknown: bool,
 }
 
 impl ImportOptions {
@@ -116,30 +123,51 @@ impl ImportOptions {
     }
 }
 
-/// The arguments of an import.
+#[derive(Debug, Args)]
 pub(super) struct Import {
-    pub(super) file: PathBuf,
-    pub(super) format: Option<Format>,
-    pub(super) reason: Option<String>,
-    pub(super) dry_run: bool,
-    pub(super) options: ImportOptions,
-    pub(super) yes: bool,
-    pub(super) wait: Wait,
-    pub(super) emergency: Emergency,
+    /// The document (.json, .yaml, .env)
+    file: PathBuf,
+    /// Format, if the extension does not say
+    #[arg(long)]
+    format: Option<Format>,
+    /// Reason for the audit trail; required without --dry-run
+    #[arg(long, short)]
+    reason: Option<String>,
+    /// Show the plan without saving
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    options: ImportOptions,
+    /// Skip confirmation
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    emergency: Emergency,
+    #[command(flatten)]
+    propose: Propose,
 }
 
 pub(super) async fn import(client: &Client, output: Output, import: Import) -> Result<(), Failure> {
-    let Import { file, format, reason, dry_run, options, yes, wait, emergency } = import;
+    let Import { file, format, reason, dry_run, options, yes, wait, emergency, propose: proposal } =
+        import;
     let reason = match reason {
         Some(reason) => reason,
         // A dry run writes no audit entry, so no reason is needed.
         None if dry_run => String::new(),
         None => return Err(Failure::usage("--reason is required without --dry-run")),
     };
+    let content = proposal.content(&reason, dry_run)?;
+    // Before the plan: a change after the plan makes these versions outdated.
+    let versions = match content {
+        Some(_) => versions(client).await?,
+        None => BTreeMap::new(),
+    };
     let format = Format::or_extension(format, &file)?;
     // Sent unparsed, so that the rules of an import exist in the service only.
     let document = read(&file)?;
-    let plan = plan(client, format, &document, options).await?;
+    let plan = plan(client, format, &document, (options, emergency)).await?;
     // A program gets a single document: the result, or the plan if nothing is applied.
     let prints_result_only = output.is_for_programs() && yes && !dry_run;
     if !prints_result_only {
@@ -153,6 +181,11 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     if count("change") + count("conflict") == 0 && !prints_result_only {
         print("no changes");
         return Ok(());
+    }
+    if let Some(content) = content {
+        confirm(yes, "Propose this plan?")?;
+        let changes = changes(&plan, &versions, options.on_conflict);
+        return propose(client, output, &changes, &content).await;
     }
     confirm(yes, "Apply this plan?")?;
     // The plan id rejects the import if the settings changed since the plan.
@@ -170,6 +203,32 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     print(&format!("{count} {noun} changed, revision {}", result["revision"]));
     emergency.report(&result, 1);
     wait::report(&result, false)
+}
+
+/// Reads the version of each setting.
+async fn versions(client: &Client) -> Result<BTreeMap<String, Value>, Failure> {
+    let body = client.get("/admin/global-settings").await?;
+    let entries = body["settings"].as_array().into_iter().flatten();
+    Ok(entries.map(|entry| (cell(&entry["key"]), entry["version"].clone())).collect())
+}
+
+/// Returns the changes of an import as changes of a proposal.
+fn changes(
+    plan: &Value,
+    versions: &BTreeMap<String, Value>,
+    on_conflict: Option<OnConflict>,
+) -> Vec<Value> {
+    let is_included = |entry: &&Value| match entry["class"].as_str() {
+        Some("change") => true,
+        Some("conflict") => on_conflict == Some(OnConflict::Overwrite),
+        _ => false,
+    };
+    let entries = plan["entries"].as_array().into_iter().flatten().filter(is_included);
+    let change = |entry: &Value| {
+        let version = versions.get(&cell(&entry["key"]));
+        json!({"key": entry["key"], "value": entry["imported"], "version": version})
+    };
+    entries.map(change).collect()
 }
 
 impl OnConflict {
@@ -209,6 +268,12 @@ fn check_plan(plan: &Value, dry_run: bool, skip_unknown: bool) -> Result<(), Fai
             "{outcome}: the settings changed after the export; use --on-conflict overwrite or skip:{conflicts}"
         )));
     }
+    let code = refusal["code"].as_str().unwrap_or_default();
+    if matches!(code, "approval_required" | "change_frozen") {
+        let fix = client::fix(code).unwrap_or_default();
+        let detail = cell(&refusal["detail"]);
+        return Err(Failure::rejected(format!("{outcome}: {detail}; {fix}")));
+    }
     let invalid = of_class(if skip_unknown { &["invalid"] } else { &["invalid", "unknown"] });
     let has_unknown = plan["counts"]["unknown"].as_u64().is_some_and(|count| count > 0);
     let skip = if has_unknown && !skip_unknown {
@@ -221,7 +286,7 @@ fn check_plan(plan: &Value, dry_run: bool, skip_unknown: bool) -> Result<(), Fai
 
 /// Shows the differences between a document and the service.
 pub(super) async fn diff(client: &Client, output: Output, file: &Path) -> Result<(), Failure> {
-    let options = ImportOptions::default();
+    let options = (ImportOptions::default(), Emergency::default());
     let plan = plan(client, Format::or_extension(None, file)?, &read(file)?, options).await?;
     show_plan(output, &plan, false)
 }
@@ -234,12 +299,12 @@ async fn plan(
     client: &Client,
     format: Format,
     document: &[u8],
-    options: ImportOptions,
+    (options, emergency): (ImportOptions, Emergency),
 ) -> Result<Value, Failure> {
     let request = client.request(Method::POST, "/admin/config/import")?;
     let request = request.query(&[("dry_run", true)]).query(&options.query());
     let request = request.header("content-type", format.media_type()).body(document.to_vec());
-    Ok(client.send(request).await?.body)
+    Ok(client.send(emergency.apply_to(request)).await?.body)
 }
 
 fn show_plan(output: Output, plan: &Value, with_same: bool) -> Result<(), Failure> {

@@ -9,16 +9,27 @@ use crate::cli::{
     edit::Edit,
     emergency::Emergency,
     output::print,
-    show::{Output, cell, confirm, show},
+    proposal::{Propose, propose},
+    rollback,
+    show::{Output, cell, show},
     wait::{self, Wait},
 };
 
 /// The options of a change to one key.
+#[derive(Debug, Args)]
 pub(super) struct ChangeOptions {
-    pub(super) reason: String,
-    pub(super) dry_run: bool,
-    pub(super) wait: Wait,
-    pub(super) emergency: Emergency,
+    /// Reason for the audit trail
+    #[arg(long, short)]
+    reason: String,
+    /// Validate without saving
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    emergency: Emergency,
+    #[command(flatten)]
+    propose: Propose,
 }
 
 impl ChangeOptions {
@@ -34,7 +45,11 @@ pub(super) async fn set(
     text: &str,
     options: &ChangeOptions,
 ) -> Result<(), Failure> {
+    let content = options.propose.content(&options.reason, options.dry_run)?;
     let edit = Edit::read(client, key, text).await?;
+    if let Some(content) = content {
+        return propose(client, output, &[edit.member()], &content).await;
+    }
     let mut body = edit.body();
     body["reason"] = json!(options.reason);
     let request = client.request(Method::PUT, &path_of(key)?)?;
@@ -73,8 +88,14 @@ pub(super) async fn reset(
     key: &str,
     options: &ChangeOptions,
 ) -> Result<(), Failure> {
+    let content = options.propose.content(&options.reason, options.dry_run)?;
     let path = path_of(key)?;
     let current = client.get(&path).await?;
+    if let Some(content) = content {
+        let (default, version) = (&current["default"], &current["version"]);
+        let change = json!({"key": key, "value": default, "version": version});
+        return propose(client, output, &[change], &content).await;
+    }
     let mut query =
         vec![("reason", options.reason.clone()), ("dry_run", options.dry_run.to_string())];
     // A locked key has no version: the service rejects and audits the attempt.
@@ -97,19 +118,8 @@ pub(super) struct Rollback {
     /// The revision to restore
     #[arg(long, required_unless_present = "to_version")]
     to_revision: Option<i64>,
-    /// Reason for the audit trail
-    #[arg(long, short)]
-    reason: String,
-    /// Show the plan without saving
-    #[arg(long)]
-    dry_run: bool,
-    /// Skip confirmation
-    #[arg(long, short)]
-    yes: bool,
     #[command(flatten)]
-    wait: Wait,
-    #[command(flatten)]
-    emergency: Emergency,
+    options: rollback::Options,
 }
 
 pub(super) async fn roll_back(
@@ -117,66 +127,17 @@ pub(super) async fn roll_back(
     output: Output,
     rollback: Rollback,
 ) -> Result<(), Failure> {
-    let body = match (&rollback.key, rollback.to_version, rollback.to_revision) {
+    let target = match (&rollback.key, rollback.to_version, rollback.to_revision) {
         (Some(key), Some(to_version), _) => {
             let current = client.get(&path_of(key)?).await?;
             // The version protects against changes between the plan and the confirmation.
-            let version = current["version"].clone();
-            json!({"key": key, "to_version": to_version, "version": version, "reason": rollback.reason})
+            json!({"key": key, "to_version": to_version, "version": current["version"]})
         }
         (_, _, Some(to_revision)) => {
-            // The revision protects all keys, as the version protects a single key.
-            let revision = client.get("/admin/global-settings").await?["revision"].clone();
-            json!({"to_revision": to_revision, "revision": revision, "reason": rollback.reason})
+            let revision = rollback::current_revision(client).await?;
+            json!({"to_revision": to_revision, "revision": revision})
         }
         _ => return Err(Failure::usage("use KEY with --to-version, or --to-revision")),
     };
-    // A dry run first, to show the plan before the confirmation.
-    let path = "/admin/global-settings/rollback";
-    let dry_run = client.request(Method::POST, path)?.query(&[("dry_run", true)]);
-    let plan = client.send(rollback.emergency.apply_to(dry_run).json(&body)).await?.body;
-    // A program gets a single document: the result, or the plan if nothing is applied.
-    if rollback.dry_run || !rollback.yes || !output.is_for_programs() {
-        show_plan(output, &plan)?;
-    }
-    if plan["refused"].as_array().is_some_and(|violations| !violations.is_empty()) {
-        let message = "the current rules reject these values; nothing was changed";
-        return Err(Failure::rejected(message));
-    }
-    if rollback.dry_run {
-        return Ok(());
-    }
-    let is_unchanged = plan["changed"].as_array().is_some_and(Vec::is_empty);
-    // A program gets a result in any case, as its single document.
-    if is_unchanged && !output.is_for_programs() {
-        return Ok(());
-    }
-    confirm(rollback.yes, "Restore these values?")?;
-    let request = rollback.wait.apply_to(client.request(Method::POST, path)?);
-    let result = client.send(rollback.emergency.apply_to(request).json(&body)).await?.body;
-    if output.is_for_programs() {
-        show(output, &[], &[], &result)?;
-        return wait::report(&result, true);
-    }
-    print(&format!("restored, revision {}", result["revision"]));
-    rollback.emergency.report(&result, 1);
-    wait::report(&result, false)
-}
-
-fn show_plan(output: Output, plan: &Value) -> Result<(), Failure> {
-    let list = |name: &str| plan[name].as_array().cloned().unwrap_or_default();
-    let changed_rows = list("changed").into_iter().map(|change| {
-        let values = ["key", "old_value", "new_value"].map(|name| cell(&change[name]));
-        values.into_iter().chain(["change".to_owned()]).collect()
-    });
-    let rejected_rows = list("refused").into_iter().map(|violation| {
-        let detail = format!("rejected: {}", cell(&violation["detail"]));
-        vec![cell(&violation["key"]), "-".to_owned(), "-".to_owned(), detail]
-    });
-    let rows: Vec<Vec<String>> = changed_rows.chain(rejected_rows).collect();
-    if rows.is_empty() && matches!(output, Output::Table | Output::Tsv) {
-        print("no changes");
-        return Ok(());
-    }
-    show(output, &["KEY", "CURRENT", "NEW", "PLAN"], &rows, plan)
+    rollback::roll_back(client, output, target, rollback.options).await
 }

@@ -11,7 +11,7 @@ use crate::cli::{
 
 /// When a proposal takes effect.
 #[derive(Debug, Clone, Args)]
-pub(in crate::cli) struct Plan {
+struct Plan {
     /// Apply the proposal at this time, with an offset, such as 2027-01-01T02:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<String>,
@@ -25,7 +25,7 @@ pub(in crate::cli) struct Plan {
 
 impl Plan {
     /// Returns whether no option of the plan is used.
-    pub(in crate::cli) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.at.is_none() && self.grace.is_none() && self.after.is_none()
     }
 
@@ -34,36 +34,71 @@ impl Plan {
     }
 }
 
+/// `--propose`: a change that is proposed instead of written.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct Propose {
+    /// Propose the change instead of writing it
+    #[arg(long = "propose", conflicts_with_all = ["is_emergency", "timeout"])]
+    is_proposal: bool,
+    #[command(flatten)]
+    plan: Plan,
+}
+
+impl Propose {
+    /// Returns the edition to write with `reason`; `None` for a plain write.
+    ///
+    /// # Errors
+    /// A time without `--propose`.
+    pub(in crate::cli) fn content(
+        &self,
+        reason: &str,
+        dry_run: bool,
+    ) -> Result<Option<Content>, Failure> {
+        if self.is_proposal {
+            let (reason, plan) = (reason.to_owned(), self.plan.clone());
+            return Ok(Some(Content { reason, plan, dry_run }));
+        }
+        if self.plan.is_empty() {
+            return Ok(None);
+        }
+        Err(Failure::usage("--at, --grace and --after require --propose"))
+    }
+}
+
 /// An edition without its changes.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Content {
     /// Reason for the readers and for the audit trail
     #[arg(long, short)]
-    pub(in crate::cli) reason: String,
+    reason: String,
     #[command(flatten)]
-    pub(in crate::cli) plan: Plan,
+    plan: Plan,
     /// Validate without saving
     #[arg(long)]
-    pub(in crate::cli) dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 impl Content {
-    /// Returns the body of an edition with `changes`, each a key and a text; reads types and versions from the service.
-    pub(super) async fn body(
-        &self,
-        client: &Client,
-        changes: &[(&str, &str)],
-    ) -> Result<Value, Failure> {
-        let mut members = Vec::new();
-        for (key, text) in changes {
-            members.push(Edit::read(client, key, text).await?.member());
-        }
-        let mut body = json!({"reason": self.reason, "changes": members});
+    /// Returns the body of an edition with `changes`.
+    pub(super) fn body(&self, changes: &[Value]) -> Value {
+        let mut body = json!({"reason": self.reason, "changes": changes});
         if !self.plan.is_empty() {
             body["plan"] = self.plan.to_json();
         }
-        Ok(body)
+        body
     }
+}
+
+/// Returns the changes of `pairs`, each a key and a text; reads types and versions from the service.
+pub(super) async fn read_changes(
+    client: &Client,
+    pairs: &[(&str, &str)],
+) -> Result<Vec<Value>, Failure> {
+    let mut changes = Vec::new();
+    for (key, text) in pairs {
+        changes.push(Edit::read(client, key, text).await?.member());
+    }
+    Ok(changes)
 }
 
 /// Splits arguments of the form `KEY=VALUE`. No error repeats an argument, which may be a secret.

@@ -5,7 +5,7 @@ mod read;
 mod watch;
 mod write;
 
-pub(super) use content::{Content, Plan};
+pub(super) use content::Propose;
 pub(super) use write::propose;
 
 use std::process::ExitCode;
@@ -16,6 +16,7 @@ use crate::{
     cli::{
         client::{self, Client, Failure},
         emergency::Emergency,
+        proposal::content::Content,
         show::Output,
         wait::Wait,
     },
@@ -30,6 +31,14 @@ pub(super) struct Arguments {
     output: Option<Output>,
     #[command(subcommand)]
     command: Command,
+}
+
+/// A dry run of a step.
+#[derive(Debug, Clone, Copy, Args)]
+struct DryRun {
+    /// Check whether the service would accept this, without saving
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// An edition that the caller has read.
@@ -109,6 +118,8 @@ enum Command {
         /// Apply the proposal in the same transaction
         #[arg(long)]
         apply: bool,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Object to an edition, which blocks the proposal until you approve or somebody writes a new edition
     Object {
@@ -117,6 +128,8 @@ enum Command {
         /// Why
         #[arg(long)]
         note: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Acknowledge an emergency: a change that somebody else wrote without its approvals
     Acknowledge {
@@ -125,6 +138,8 @@ enum Command {
         /// A note for the readers
         #[arg(long)]
         note: Option<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Apply an edition: its changes become the current settings
     Apply {
@@ -137,6 +152,9 @@ enum Command {
         wait: Wait,
         #[command(flatten)]
         emergency: Emergency,
+        /// With --emergency: why nobody can be asked before
+        #[arg(long, short, requires = "is_emergency", required_if_eq("is_emergency", "true"))]
+        reason: Option<String>,
     },
     /// Withdraw a proposal
     Withdraw {
@@ -146,6 +164,8 @@ enum Command {
         /// Reason for the readers
         #[arg(long, short)]
         reason: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Print the progress of a proposal until it ends
     ///
@@ -173,33 +193,44 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Show { number, edition } => read::show(client, output, number, edition).await,
         Command::New { changes, content } => {
-            propose(client, output, &content::split(&changes)?, &content).await
+            let changes = content::read_changes(client, &content::split(&changes)?).await?;
+            propose(client, output, &changes, &content).await
         }
         Command::Edit { edition: EditionArguments { number, edition }, changes, content } => {
-            let changes = content::split(&changes)?;
+            let changes = content::read_changes(client, &content::split(&changes)?).await?;
             write::edit(client, output, (number, edition), &changes, &content).await
         }
-        Command::Approve { edition: EditionArguments { number, edition }, note, apply } => {
-            let verdict = write::Verdict { edition, kind: "approve", note, apply };
-            write::judge(client, output, number, &verdict).await
+        Command::Approve { edition, note, apply, dry_run } => {
+            let verdict = write::Verdict { kind: "approve", note, apply };
+            judge(client, output, edition, &verdict, dry_run).await
         }
-        Command::Object { edition: EditionArguments { number, edition }, note } => {
-            let verdict =
-                write::Verdict { edition, kind: "object", note: Some(note), apply: false };
-            write::judge(client, output, number, &verdict).await
+        Command::Object { edition, note, dry_run } => {
+            let verdict = write::Verdict { kind: "object", note: Some(note), apply: false };
+            judge(client, output, edition, &verdict, dry_run).await
         }
-        Command::Acknowledge { edition: EditionArguments { number, edition }, note } => {
-            let verdict = write::Verdict { edition, kind: "acknowledge", note, apply: false };
-            write::judge(client, output, number, &verdict).await
+        Command::Acknowledge { edition, note, dry_run } => {
+            let verdict = write::Verdict { kind: "acknowledge", note, apply: false };
+            judge(client, output, edition, &verdict, dry_run).await
         }
-        Command::Apply { edition, dry_run, wait, emergency } => {
+        Command::Apply { edition, dry_run, wait, emergency, reason } => {
             let EditionArguments { number, edition } = edition;
-            let options = write::ApplyOptions { dry_run, wait, emergency };
+            let options = write::ApplyOptions { dry_run, wait, emergency, reason };
             write::apply(client, output, (number, edition), options).await
         }
-        Command::Withdraw { number, reason } => {
-            write::withdraw(client, output, number, &reason).await
+        Command::Withdraw { number, reason, dry_run: DryRun { dry_run } } => {
+            write::withdraw(client, output, number, &reason, dry_run).await
         }
         Command::Watch { number, every } => watch::watch(client, output, number, every).await,
     }
+}
+
+async fn judge(
+    client: &Client,
+    output: Output,
+    edition: EditionArguments,
+    verdict: &write::Verdict,
+    DryRun { dry_run }: DryRun,
+) -> Result<(), Failure> {
+    let EditionArguments { number, edition } = edition;
+    write::judge(client, output, (number, edition), verdict, dry_run).await
 }

@@ -82,7 +82,7 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
     if let Some(text) = plan(&proposal["plan"]) {
         add("plan", text);
     }
-    add("standing", standing(proposal));
+    add("standing", approval_status(proposal));
     list("verdicts").for_each(|entry| add("verdict", verdict(entry)));
     let detail =
         |entry: &Value, name: &str| format!("{}: {}", cell(&entry[name]), cell(&entry["detail"]));
@@ -98,6 +98,10 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
             None => "not acknowledged".to_owned(),
         };
         add("emergency", format!("by {}, {acknowledged}", cell(&author.into())));
+        // A write in an emergency has one reason, and an applied proposal a second one.
+        if proposal["end_reason"] != proposal["reason"] {
+            add("emergency reason", cell(&proposal["end_reason"]));
+        }
     }
     if !is_open {
         add("outcome", status(proposal));
@@ -142,11 +146,11 @@ fn plan(plan: &Value) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn standing(proposal: &Value) -> String {
-    let standing = &proposal["standing"];
-    let count = |name: &str| standing[name].as_array().map_or(0, Vec::len);
+fn approval_status(proposal: &Value) -> String {
+    let status = &proposal["standing"];
+    let count = |name: &str| status[name].as_array().map_or(0, Vec::len);
     let (approvals, objections) = (count("approvals"), count("objections"));
-    format!("{approvals} of {} approvals, {objections} objections", standing["needed"])
+    format!("{approvals} of {} approvals, {objections} objections", status["needed"])
 }
 
 fn verdict(verdict: &Value) -> String {
@@ -176,9 +180,9 @@ pub(super) fn status(proposal: &Value) -> String {
         }
         "failed" => format!("proposal {number} failed: {}", cell(&proposal["failure"])),
         _ => {
-            let (edition, standing) = (&proposal["edition"], standing(proposal));
+            let (edition, approvals) = (&proposal["edition"], approval_status(proposal));
             let plan = plan(&proposal["plan"]).map_or(String::new(), |plan| format!("; {plan}"));
-            format!("proposal {number} is open, edition {edition}: {standing}{plan}")
+            format!("proposal {number} is open, edition {edition}: {approvals}{plan}")
         }
     }
 }

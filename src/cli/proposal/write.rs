@@ -15,16 +15,15 @@ use crate::cli::{
     wait::{self, Wait},
 };
 
-/// Proposes `changes`, each a key and the text of its value.
+/// Proposes `changes`, each with a key, a value and the version that the value replaces.
 pub(in crate::cli) async fn propose(
     client: &Client,
     output: Output,
-    changes: &[(&str, &str)],
+    changes: &[Value],
     content: &Content,
 ) -> Result<(), Failure> {
-    let body = content.body(client, changes).await?;
     let request = client.request(Method::POST, "/admin/proposals")?;
-    let request = request.query(&[("dry_run", content.dry_run)]).json(&body);
+    let request = request.query(&[("dry_run", content.dry_run)]).json(&content.body(changes));
     report(output, &client.send(request).await?.body)
 }
 
@@ -32,13 +31,12 @@ pub(super) async fn edit(
     client: &Client,
     output: Output,
     (number, edition): (i64, i32),
-    changes: &[(&str, &str)],
+    changes: &[Value],
     content: &Content,
 ) -> Result<(), Failure> {
-    let body = content.body(client, changes).await?;
     let request = client.request(Method::PUT, &path_of(number))?;
     let request = request.header("if-match", format!("\"e{edition}\""));
-    let request = request.query(&[("dry_run", content.dry_run)]).json(&body);
+    let request = request.query(&[("dry_run", content.dry_run)]).json(&content.body(changes));
     report(output, &client.send(request).await?.body)
 }
 
@@ -60,7 +58,6 @@ fn report(output: Output, proposal: &Value) -> Result<(), Failure> {
 
 /// A verdict of the caller.
 pub(super) struct Verdict {
-    pub(super) edition: i32,
     pub(super) kind: &'static str,
     pub(super) note: Option<String>,
     pub(super) apply: bool,
@@ -69,28 +66,38 @@ pub(super) struct Verdict {
 pub(super) async fn judge(
     client: &Client,
     output: Output,
-    number: i64,
+    (number, edition): (i64, i32),
     verdict: &Verdict,
+    dry_run: bool,
 ) -> Result<(), Failure> {
-    let mut body =
-        json!({"edition": verdict.edition, "verdict": verdict.kind, "apply": verdict.apply});
+    let mut body = json!({"edition": edition, "verdict": verdict.kind, "apply": verdict.apply});
     if let Some(note) = &verdict.note {
         body["note"] = json!(note);
     }
     let request = client.request(Method::POST, &format!("{}/verdicts", path_of(number)))?;
-    let judged = client.send(request.json(&body)).await?.body;
+    let request = request.query(&[("dry_run", dry_run)]).json(&body);
+    let judged = client.send(request).await?.body;
     if output.is_for_programs() {
         return show(output, &[], &[], &judged);
+    }
+    if dry_run {
+        // The proposal in the response is the stored one, without the verdict.
+        print(&format!("the verdict would be recorded: {}", verdict.kind));
+        if !judged["changed"].is_null() {
+            print(&format!("proposal {number} would be applied"));
+        }
+        return Ok(());
     }
     report(output, &judged["proposal"])
 }
 
 /// The options of an application.
-#[derive(Clone, Copy)]
 pub(super) struct ApplyOptions {
     pub(super) dry_run: bool,
     pub(super) wait: Wait,
     pub(super) emergency: Emergency,
+    /// The reason of the emergency.
+    pub(super) reason: Option<String>,
 }
 
 pub(super) async fn apply(
@@ -99,9 +106,13 @@ pub(super) async fn apply(
     (number, edition): (i64, i32),
     options: ApplyOptions,
 ) -> Result<(), Failure> {
-    let ApplyOptions { dry_run, wait, emergency } = options;
+    let ApplyOptions { dry_run, wait, emergency, reason } = options;
+    let mut body = json!({"edition": edition});
+    if let Some(reason) = reason {
+        body["reason"] = json!(reason);
+    }
     let request = client.request(Method::POST, &format!("{}/apply", path_of(number)))?;
-    let request = request.query(&[("dry_run", dry_run)]).json(&json!({"edition": edition}));
+    let request = request.query(&[("dry_run", dry_run)]).json(&body);
     let result = client.send(emergency.apply_to(wait.apply_to(request))).await?.body;
     if output.is_for_programs() {
         show(output, &[], &[], &result)?;
@@ -118,7 +129,14 @@ pub(super) async fn withdraw(
     output: Output,
     number: i64,
     reason: &str,
+    dry_run: bool,
 ) -> Result<(), Failure> {
     let request = client.request(Method::POST, &format!("{}/withdraw", path_of(number)))?;
-    report(output, &client.send(request.json(&json!({"reason": reason}))).await?.body)
+    let request = request.query(&[("dry_run", dry_run)]).json(&json!({"reason": reason}));
+    let proposal = client.send(request).await?.body;
+    if dry_run && !output.is_for_programs() {
+        print(&format!("proposal {number} would be withdrawn"));
+        return Ok(());
+    }
+    report(output, &proposal)
 }

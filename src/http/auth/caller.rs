@@ -18,6 +18,8 @@ pub struct Caller {
     pub level: Option<String>,
     /// Whether the user has the role [`SUPER_ADMIN`].
     pub is_admin: bool,
+    /// Whether somebody else acts for the user: the token has an `act` claim (RFC 8693, 4.1).
+    pub is_delegated: bool,
     /// When the token expires.
     pub until: DateTime<Utc>,
 }

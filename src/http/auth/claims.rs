@@ -45,6 +45,8 @@ pub(super) struct Claims {
     plan: Option<Value>,
     #[serde(default)]
     level: Option<Value>,
+    #[serde(default)]
+    act: Option<Value>,
 }
 
 impl Claims {
@@ -67,7 +69,9 @@ impl Claims {
         // Truncated, not rounded: a cached caller must not outlive the token.
         #[expect(clippy::cast_possible_truncation, reason = "`seconds` has checked the range")]
         let until = DateTime::from_timestamp(expires as i64, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        Ok(Caller { user, plan, level, is_admin, until })
+        // A malformed claim counts too: only a token without the claim is certainly the user's own.
+        let is_delegated = self.act.is_some();
+        Ok(Caller { user, plan, level, is_admin, is_delegated, until })
     }
 
     /// Returns when the token expires. The lifetime starts at `iat`, or at `now` without `iat`.

@@ -74,7 +74,10 @@ fn a_valid_token_identifies_its_caller() {
     let user = UserId::parse("admin-1").unwrap();
     let plan = Some("pro".to_owned());
     let level = Some("b2".to_owned());
-    assert_eq!(caller, Ok(Caller { user, plan, level, is_admin: true, until }));
+    assert_eq!(
+        caller,
+        Ok(Caller { user, plan, level, is_admin: true, is_delegated: false, until })
+    );
 }
 
 #[test]

@@ -162,8 +162,9 @@ impl From<settings::ProposalError> for Problem {
             E::Closed { revision, .. } => Self::new(Code::ProposalClosed, detail)
                 .with_members(Members { applied_revision: revision, ..Members::default() }),
             E::SelfApproval => Self::new(Code::SelfApproval, detail),
-            E::NotApproved(standing) => Self::new(Code::NotApproved, detail)
-                .with_members(Members { standing: Some(*standing), ..Members::default() }),
+            E::Delegated => Self::new(Code::DelegatedVerdict, detail),
+            E::NotApproved(status) => Self::new(Code::NotApproved, detail)
+                .with_members(Members { standing: Some(*status), ..Members::default() }),
             E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)
                 .with_members(Members { until: Some(at), ..Members::default() }),
             E::Predecessor(_) => Self::new(Code::PredecessorNotApplied, detail),
@@ -192,6 +193,7 @@ impl From<settings::ReleaseError> for Problem {
         match err {
             E::NotFound => Self::new(Code::ReleaseNotFound, detail),
             E::Exists => Self::new(Code::ReleaseExists, detail),
+            E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             E::SecretLike { field, kind } => Self::new(Code::SecretLike, detail).with_errors(
                 FieldError::at(format!("/{field}"), "secret_like_value", kind.detail()),
             ),
@@ -335,6 +337,7 @@ impl From<sessions::StopError> for Problem {
         match err {
             E::SecretInReason(kind) => Self::new(Code::SecretLike, detail)
                 .with_errors(FieldError::at("/reason", "secret_like_value", kind.detail())),
+            E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             E::Database(err) => err.into(),
         }
     }

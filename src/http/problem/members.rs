@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     fleet::OutdatedInstance,
-    proposals::Standing,
+    proposals::ApprovalStatus,
     sessions::IneligibleReason,
     settings::{Conflict, PlanEntry, ProtectedKey},
 };
@@ -39,7 +39,7 @@ pub(super) struct Members {
     pub(super) written_by: Option<String>,
     /// With `not_approved`: the approvals and objections.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) standing: Option<Standing>,
+    pub(super) standing: Option<ApprovalStatus>,
     /// With `proposal_closed`: the revision, if applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) applied_revision: Option<i64>,

@@ -10,6 +10,7 @@ use crate::{
     http::request::rules::Bounds,
     ids::UserId,
     json::FieldError,
+    releases,
     text::{IdentifierError, check_optional_identifier},
 };
 
@@ -266,14 +267,10 @@ impl FieldType for ReleaseName {
 
 impl FromText for ReleaseName {
     fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
-        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let is_first = text.bytes().next().is_some_and(is_plain);
-        let is_valid = text.bytes().all(|byte| is_plain(byte) || b"._-".contains(&byte));
-        if is_first && is_valid && text.len() <= 64 {
+        if releases::is_name(text) {
             return Ok(Self(text.to_owned()));
         }
-        let detail = "must have 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`, the first a letter or a digit";
-        Err(FieldError::at("", "not_a_name", detail))
+        Err(FieldError::at("", "not_a_name", releases::NAME_RULE))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     database::{self, Pool, TransactionError},
     http::{
         auth::{SuperAdmin, write_quota::RateLimitedAdmin},
+        current_fleet::CurrentFleet,
         openapi::problems,
         problem::Problem,
         request::{
@@ -18,8 +19,8 @@ use crate::{
             path::PathSegment,
             query::{NoParameters, Query},
         },
-        response::JsonResponse,
-        write::{ChangeNote, CurrentFleet},
+        response::{JsonResponse, StepResponse},
+        write::{ChangeNote, StepHeaders, StepParameters},
     },
     ids::RequestId,
     proposals::{self, Freeze},
@@ -32,12 +33,14 @@ problems! {
 
 problems! {
     FreezeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden,
-    RequestTimeout, FleetOutdated, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
+    RequestTimeout, FleetOutdated, PayloadTooLarge, UnsupportedMediaType,
+    IdempotencyKeyReused, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
     EndFreezeProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, NotFound, FreezeOver,
-    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
+    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal, Unavailable,
+    OutcomeUnknown
 }
 
 body! {
@@ -99,8 +102,13 @@ pub(in crate::http) async fn list(
     path = "/admin/freezes",
     operation_id = "freezeSettings",
     tag = "proposals",
+    params(StepParameters, StepHeaders),
     request_body = NewFreeze,
-    responses((status = 201, description = "The freeze", body = Freeze), FreezeProblems),
+    responses(
+        (status = 201, description = "The freeze", body = StepResponse<Freeze>),
+        (status = 200, description = "With `dry_run`: the freeze that would be set", body = StepResponse<Freeze>),
+        FreezeProblems,
+    ),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn freeze(
@@ -108,12 +116,14 @@ pub(in crate::http) async fn freeze(
     _: CurrentFleet,
     State(writer): State<SettingsWriter>,
     request: RequestId,
-    _: Query<NoParameters>,
-    Body { value: NewFreeze { note, starts_at, ends_at }, .. }: Body<NewFreeze>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
+    headers: StepHeaders,
+    Body { value: NewFreeze { note, starts_at, ends_at }, bytes }: Body<NewFreeze>,
 ) -> Result<JsonResponse, Problem> {
+    let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
-    let freeze = writer.freeze(&actor, starts_at, ends_at).await?;
-    JsonResponse::new(StatusCode::CREATED, &freeze)
+    let freeze = writer.freeze(&actor, starts_at, ends_at, &options).await?;
+    StepResponse::respond(freeze, StatusCode::CREATED, dry_run)
 }
 
 /// Ends a freeze before its end.
@@ -122,9 +132,9 @@ pub(in crate::http) async fn freeze(
     path = "/admin/freezes/{id}/end",
     operation_id = "endFreeze",
     tag = "proposals",
-    params(("id" = Uuid, Path, description = "The freeze")),
+    params(("id" = Uuid, Path, description = "The freeze"), StepParameters, StepHeaders),
     request_body = FreezeEnd,
-    responses((status = 200, description = "The freeze", body = Freeze), EndFreezeProblems),
+    responses((status = 200, description = "The freeze", body = StepResponse<Freeze>), EndFreezeProblems),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn end(
@@ -132,11 +142,14 @@ pub(in crate::http) async fn end(
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(id): PathSegment,
-    _: Query<NoParameters>,
-    Body { value: FreezeEnd { note }, .. }: Body<FreezeEnd>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
+    headers: StepHeaders,
+    Body { value: FreezeEnd { note }, bytes }: Body<FreezeEnd>,
 ) -> Result<JsonResponse, Problem> {
     // A malformed id is a 404 like an unknown id: clients handle a single case.
     let id = Uuid::parse_str(&id).map_err(|_| Problem::not_found("there is no such freeze"))?;
+    let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
-    JsonResponse::ok(&writer.end_freeze(&actor, id).await?)
+    let freeze = writer.end_freeze(&actor, id, &options).await?;
+    StepResponse::respond(freeze, StatusCode::OK, dry_run)
 }

@@ -12,6 +12,7 @@ use crate::{
     database::{self, Pool},
     http::{
         auth::{SuperAdmin, write_quota::RateLimitedAdmin},
+        current_fleet::CurrentFleet,
         openapi::problems,
         problem::Problem,
         request::{
@@ -21,8 +22,8 @@ use crate::{
             query::{NoParameters, Query, query},
             value::{MAX_INTEGER, ReleaseName},
         },
-        response::JsonResponse,
-        write::{ChangeNote, CurrentFleet},
+        response::{JsonResponse, StepResponse},
+        write::{ChangeNote, StepHeaders, StepParameters},
     },
     ids::RequestId,
     releases::{self, Release},
@@ -39,13 +40,14 @@ problems! {
 
 problems! {
     MakeReleaseProblems: MalformedRequest, SecretLike, Unauthorized, Forbidden, RevisionNotFound,
-    FleetOutdated, ReleaseExists, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal,
-    Unavailable, OutcomeUnknown
+    FleetOutdated, ReleaseExists, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
+    RateLimited, Internal,     Unavailable, OutcomeUnknown
 }
 
 problems! {
     ArchiveReleaseProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, ReleaseNotFound,
-    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
+    RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal, Unavailable,
+    OutcomeUnknown
 }
 
 body! {
@@ -109,11 +111,13 @@ pub(in crate::http) async fn list(
     path = "/admin/releases",
     operation_id = "makeRelease",
     tag = "releases",
+    params(StepParameters, StepHeaders),
     request_body = NewRelease,
     responses(
-        (status = 201, description = "The release", body = Release, headers(
+        (status = 201, description = "The release", body = StepResponse<Release>, headers(
             ("Location" = String, description = "The address of the release"),
         )),
+        (status = 200, description = "With `dry_run`: the release that would be made", body = StepResponse<Release>),
         MakeReleaseProblems,
     ),
     security(("bearer" = []))
@@ -123,13 +127,16 @@ pub(in crate::http) async fn make(
     _: CurrentFleet,
     State(writer): State<SettingsWriter>,
     request: RequestId,
-    _: Query<NoParameters>,
-    Body { value: NewRelease { name, revision, note }, .. }: Body<NewRelease>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
+    headers: StepHeaders,
+    Body { value: NewRelease { name, revision, note }, bytes }: Body<NewRelease>,
 ) -> Result<JsonResponse, Problem> {
+    let options = headers.options(&caller, dry_run, &bytes);
     let actor = Actor { user: caller.user, reason: note, request };
-    let release = writer.make_release(&actor, &name.0, revision).await?;
+    let release = writer.make_release(&actor, &name.0, revision, &options).await?;
     let location = format!("/admin/releases/{}", release.name);
-    Ok(JsonResponse::new(StatusCode::CREATED, &release)?.with(header::LOCATION, &location))
+    let response = StepResponse::respond(release, StatusCode::CREATED, dry_run)?;
+    Ok(if dry_run { response } else { response.with(header::LOCATION, &location) })
 }
 
 /// A release.
@@ -177,9 +184,9 @@ pub(in crate::http) async fn diff(
     path = "/admin/releases/{name}/archive",
     operation_id = "archiveRelease",
     tag = "releases",
-    params(("name" = String, Path, description = "The release")),
+    params(("name" = String, Path, description = "The release"), StepParameters, StepHeaders),
     request_body = ReleaseArchive,
-    responses((status = 200, description = "The release", body = Release), ArchiveReleaseProblems),
+    responses((status = 200, description = "The release", body = StepResponse<Release>), ArchiveReleaseProblems),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn archive(
@@ -187,9 +194,12 @@ pub(in crate::http) async fn archive(
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(name): PathSegment,
-    _: Query<NoParameters>,
-    Body { value: ReleaseArchive { note }, .. }: Body<ReleaseArchive>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
+    headers: StepHeaders,
+    Body { value: ReleaseArchive { note }, bytes }: Body<ReleaseArchive>,
 ) -> Result<JsonResponse, Problem> {
+    let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
-    JsonResponse::ok(&writer.archive_release(&actor, &name).await?)
+    let release = writer.archive_release(&actor, &name, &options).await?;
+    StepResponse::respond(release, StatusCode::OK, dry_run)
 }

@@ -101,6 +101,10 @@ impl<'a> Alert<'a> {
                 text = String::from("Somebody else has to acknowledge the emergency.");
                 (bypass_title(payload), Severity::Critical, keys(payload, "keys"))
             }
+            "starts.stopped" => {
+                let (title, severity) = starts_title(payload);
+                (title.to_owned(), severity, Vec::new())
+            }
             // Another release may have stored an unknown topic.
             topic => (topic.to_owned(), Severity::Info, Vec::new()),
         };
@@ -203,6 +207,13 @@ fn bypass_title(payload: &Value) -> String {
     }
 }
 
+fn starts_title(payload: &Value) -> (&'static str, Severity) {
+    match payload["event"].as_str() {
+        Some("resumed") => ("Session starts resumed", Severity::Resolved),
+        _ => ("All session starts stopped", Severity::Critical),
+    }
+}
+
 fn keys<'a>(payload: &'a Value, member: &str) -> Vec<Item<'a>> {
     let keys = payload[member].as_array().into_iter().flatten();
     keys.map(|key| Item::Key(key.as_str().unwrap_or_default())).collect()
@@ -231,9 +242,13 @@ fn instance_text(state: &str, has_sessions: bool) -> String {
 
 fn facts(message: &Message) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    for (name, member) in
-        [("By", "by"), ("Why", "reason"), ("Note", "note"), ("Takes effect", "at")]
-    {
+    for (name, member) in [
+        ("By", "by"),
+        ("Why", "reason"),
+        ("Note", "note"),
+        ("Takes effect", "at"),
+        ("Until", "until"),
+    ] {
         if let Some(text) = message.payload[member].as_str() {
             facts.push((name, text.to_owned()));
         }

@@ -35,9 +35,8 @@ pub async fn next_unacknowledged(
         from brune_proposal p
         join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
         left join brune_proposal_reminder r on r.proposal = p.id
-        where p.bypassed_by is not null and p.number > $1
+        where p.bypassed_by is not null and not p.is_acknowledged and p.number > $1
           and (r.sent_at is null or r.sent_at <= clock_timestamp() - interval '24 hours')
-          and not exists (select from brune_proposal_verdict v where v.proposal = p.id and v.verdict = 'acknowledge')
         order by p.number limit 1
         "#,
         after,
@@ -53,8 +52,7 @@ pub async fn record_bypass_alert(conn: &mut Connection, number: i64) -> sqlx::Re
         r#"
         insert into brune_proposal_reminder as r (proposal, sent_at)
         select p.id, clock_timestamp() from brune_proposal p
-        where p.number = $1 and p.bypassed_by is not null
-          and not exists (select from brune_proposal_verdict v where v.proposal = p.id and v.verdict = 'acknowledge')
+        where p.number = $1 and p.bypassed_by is not null and not p.is_acknowledged
         on conflict (proposal) do update set sent_at = excluded.sent_at
         where r.sent_at <= excluded.sent_at - interval '24 hours'
         "#,

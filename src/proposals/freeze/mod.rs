@@ -3,21 +3,21 @@
 mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use self::store::{active as active_freeze, list as freezes};
 use crate::{
     audit::Actor,
-    database::{self, Deadline, Pool, TransactionError},
+    database::{Connection, TransactionError},
 };
 
 /// The longest freeze. A longer one is probably a mistake in the date.
 const MAX_LENGTH: TimeDelta = TimeDelta::days(92);
 
 /// A time in which no setting changes, except in an emergency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Freeze {
     /// The id.
     pub id: Uuid,
@@ -59,14 +59,20 @@ pub enum FreezeError {
     Database(#[from] TransactionError),
 }
 
-/// Freezes all settings from `starts_at`, or from now, until `ends_at`.
+impl From<sqlx::Error> for FreezeError {
+    fn from(err: sqlx::Error) -> Self {
+        Self::Database(err.into())
+    }
+}
+
+/// Freezes all settings from `starts_at`, or from now, until `ends_at`, in the transaction of `conn`.
 pub async fn freeze(
-    pool: &Pool,
+    conn: &mut Connection,
     actor: &Actor,
     starts_at: Option<DateTime<Utc>>,
     ends_at: DateTime<Utc>,
 ) -> Result<Freeze, FreezeError> {
-    let now = database::read_with_retry(pool, async |conn| super::store::now(conn).await).await?;
+    let now = super::store::now(conn).await?;
     let starts_at = starts_at.unwrap_or(now).max(now);
     if ends_at <= starts_at {
         return Err(FreezeError::Times("`ends_at` must be in the future, after `starts_at`"));
@@ -74,21 +80,18 @@ pub async fn freeze(
     if ends_at - starts_at > MAX_LENGTH {
         return Err(FreezeError::Times("a freeze lasts at most 92 days"));
     }
-    let freeze = database::execute_autocommit(pool, Deadline::standard(), async |conn| {
-        store::insert(conn, actor, starts_at, ends_at).await
-    });
-    Ok(freeze.await?)
+    Ok(store::insert(conn, actor, starts_at, ends_at).await?)
 }
 
-/// Ends the freeze `id` before its end.
-pub async fn end_freeze(pool: &Pool, actor: &Actor, id: Uuid) -> Result<Freeze, FreezeError> {
-    let ended = database::execute_autocommit(pool, Deadline::standard(), async |conn| {
-        store::end(conn, actor, id).await
-    });
-    if let Some(freeze) = ended.await? {
+/// Ends the freeze `id` before its end, in the transaction of `conn`.
+pub async fn end_freeze(
+    conn: &mut Connection,
+    actor: &Actor,
+    id: Uuid,
+) -> Result<Freeze, FreezeError> {
+    if let Some(freeze) = store::end(conn, actor, id).await? {
         return Ok(freeze);
     }
-    let exists =
-        database::read_with_retry(pool, async |conn| store::exists(conn, id).await).await?;
+    let exists = store::exists(conn, id).await?;
     Err(if exists { FreezeError::Over } else { FreezeError::NotFound(id) })
 }

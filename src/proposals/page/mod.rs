@@ -65,6 +65,17 @@ pub struct Summary {
     /// When the proposal ended.
     #[schema(required)]
     pub ended_at: Option<DateTime<Utc>>,
+    /// Why the proposal failed: `stale`, `invalid`, `missed`, `not_approved` or `predecessor`.
+    #[schema(required)]
+    pub failure: Option<String>,
+    /// The number of approvals that the settings of the current edition need today.
+    pub needed: i16,
+    /// The number of people who approve the current edition.
+    pub approvals: i64,
+    /// The number of people who object to the current edition.
+    pub objections: i64,
+    /// Whether somebody acknowledged the emergency.
+    pub acknowledged: bool,
 }
 
 /// A page of proposals, newest first.

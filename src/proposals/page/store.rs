@@ -10,6 +10,17 @@ use crate::{
     },
 };
 
+/// Counts the approvals and objections of the current edition of the proposal `p`: the newest verdict of each person.
+const STANDING: &str = "select count(*) filter (where verdict = 'approve') as approvals, \
+    count(*) filter (where verdict = 'object') as objections from ( \
+      select distinct on (brune_person(given_by)) verdict from brune_proposal_verdict \
+      where proposal = p.id and edition = p.edition and verdict <> 'acknowledge' \
+      order by brune_person(given_by), seq desc) newest";
+
+/// Selects the number of approvals that the settings of the proposal `p` need today.
+const NEEDED: &str = "select coalesce(max(approvals), 0::smallint) as needed \
+    from app_global_setting_schema where key = any(array(select jsonb_object_keys(p.edits)))";
+
 /// Returns summaries of the proposals with smaller numbers than `before`, newest first.
 ///
 /// The query has only the conditions in use, so that each filter uses its own index.
@@ -21,7 +32,8 @@ pub(super) async fn summaries(
 ) -> sqlx::Result<Vec<Summary>> {
     let mut query = QueryBuilder::<Postgres>::new(
         "select number, state, edition, reason, array(select jsonb_object_keys(edits)) as keys, created_by, \
-         created_at, due_at, bypassed_by, applied_revision, ended_at from (",
+         created_at, due_at, bypassed_by, applied_revision, ended_at, failure, needed, approvals, objections, \
+         is_acknowledged as acknowledged from (",
     );
     match &filter.waiting_for {
         None => push_matching(&mut query, filter, before, limit, |query| {
@@ -34,7 +46,12 @@ pub(super) async fn summaries(
             push_matching(&mut query, filter, before, limit, |query| push_bypassed(query, person));
         }
     }
-    query.push(") p order by number desc limit ").push_bind(limit);
+    query
+        .push(") p cross join lateral (")
+        .push(STANDING)
+        .push(") s cross join lateral (")
+        .push(NEEDED);
+    query.push(") n order by number desc limit ").push_bind(limit);
     // The best plan depends on how common the key is, so no plan is kept for all keys.
     let is_plan_kept = filter.key.is_none();
     query.build_query_as().persistent(is_plan_kept).fetch_all(conn).await
@@ -94,11 +111,9 @@ fn push_open(query: &mut QueryBuilder<Postgres>, person: &str) {
 
 /// Appends the condition of emergencies that nobody acknowledged and `person` can acknowledge.
 fn push_bypassed(query: &mut QueryBuilder<Postgres>, person: &str) {
-    query.push("p.bypassed_by is not null and brune_person(p.bypassed_by) <> brune_person(");
-    query.push_bind(person.to_owned()).push(
-        ") and (select bool_or(v.verdict = 'acknowledge') from brune_proposal_verdict v \
-         where v.proposal = p.id and v.edition = p.edition) is not true",
-    );
+    query.push("p.bypassed_by is not null and not p.is_acknowledged");
+    query.push(" and brune_person(p.bypassed_by) <> brune_person(");
+    query.push_bind(person.to_owned()).push(")");
     push_not_author(query, person);
 }
 

@@ -21,8 +21,7 @@ pub(super) async fn counts(conn: &mut Connection) -> sqlx::Result<Counts> {
           count(*) as "unacknowledged!",
           coalesce(extract(epoch from clock_timestamp() - min(p.ended_at)), 0)::float8 as "oldest_unacknowledged!"
         from brune_proposal p
-        where p.bypassed_by is not null
-          and not exists (select from brune_proposal_verdict v where v.proposal = p.id and v.verdict = 'acknowledge')
+        where p.bypassed_by is not null and not p.is_acknowledged
         "#,
     )
     .fetch_one(conn)

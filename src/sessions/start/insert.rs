@@ -50,7 +50,7 @@ enum Outcome {
     Inserted(Box<Inserted>),
     /// A concurrent start of the same user, or an expired session that is now closed.
     Retry,
-    /// The settings changed.
+    /// The settings or the epoch changed.
     Outdated,
 }
 
@@ -115,6 +115,7 @@ impl SessionInsert<'_> {
             // Fixed at the start: a later change of the maximum does not affect a running session.
             expires_at: *now + TimeDelta::minutes(settings.session_max_minutes.into()),
             settings,
+            epoch: self.settings.epoch(),
             idempotency,
             in_two_steps: self.in_two_steps,
         }
@@ -158,8 +159,10 @@ impl SessionInsert<'_> {
             let wait = wait.unwrap_or_default().max(1);
             return Err(Error::RateLimited { per_minute: self.per_minute, wait });
         }
-        // A rejection by outdated settings does not count.
-        if diagnosis.revision != candidate.settings.revision {
+        // A rejection by outdated settings does not count, nor in an earlier epoch.
+        let is_current =
+            diagnosis.revision == candidate.settings.revision && diagnosis.epoch == candidate.epoch;
+        if !is_current {
             return Ok(Outcome::Outdated);
         }
         // Reported alone, because the cooldown begins only at the end of the session.

@@ -16,8 +16,9 @@ use crate::{
 
 /// The state of the user and the settings after a failed insert.
 pub(super) struct Diagnosis {
-    /// The newest revision of the settings.
+    /// The newest revision of the settings, and the epoch of session starts.
     pub(super) revision: i64,
+    pub(super) epoch: i64,
     pub(super) last_ended_at: Option<DateTime<Utc>>,
     pub(super) started_today: i64,
     /// The active or starting session.
@@ -62,6 +63,7 @@ impl PlannedInsert {
     pub(super) fn can_share(&self, insert: &Self) -> bool {
         // The settings are read from one snapshot, so the revision stands for all values.
         self.candidate.settings.revision == insert.candidate.settings.revision
+            && self.candidate.epoch == insert.candidate.epoch
             && self.candidate.in_two_steps == insert.candidate.in_two_steps
             && self.limit.counted == insert.limit.counted
             // Starts before and after midnight.
@@ -81,11 +83,10 @@ impl PlannedInsert {
     }
 }
 
-/// Inserts each of `inserts` if starts are not stopped, the settings are current, the user's history is within the bounds
-/// and the rate limit allows the attempt; all in one statement, so in one state of the database. Returns the ids of the inserted sessions.
+/// Inserts each of `inserts` if starts are not stopped, settings and epoch are current, and the user's history and the rate
+/// limit allow the start; all in one statement, so in one state of the database. Returns the ids of the inserted sessions.
 ///
 /// `inserts` must be able to [share](PlannedInsert::can_share) a statement: all rows see the state before the statement.
-///
 /// The statement does not return the obstacles; see [`diagnose`]. A reused idempotency key is an obstacle, as is a
 /// concurrent start of the user; neither fails the other rows.
 pub(super) async fn insert_if_eligible(
@@ -115,7 +116,8 @@ async fn insert_one(conn: &mut Connection, insert: &PlannedInsert) -> sqlx::Resu
           $7, $8, $9, $10, $11, $12, case when $13 then clock_timestamp() + interval '30 s' end,
           null::text, null::text, null::text, null::text, case when not $14 then clock_timestamp() end
         -- For the reasons of the conditions see the statement for several rows.
-        where (select revision from app_global_setting_head where coalesce(stopped_until <= clock_timestamp(), true)) = $15
+        where (select revision from app_global_setting_head
+            where epoch = $20 and coalesce(stopped_until <= clock_timestamp(), true)) = $15
           and (not $13 or set_config('synchronous_commit', 'off', true) = 'off')
           and coalesce((select least(ended_at, expires_at) <= $18 from brune_session
             where user_id = $2 and status <> 'failed' order by started_at desc limit 1), true)
@@ -148,6 +150,7 @@ async fn insert_one(conn: &mut Connection, insert: &PlannedInsert) -> sqlx::Resu
         bounds.max_today,
         bounds.ended_by,
         limit.per_minute,
+        candidate.epoch,
     );
     match query.execute(conn).await {
         Ok(result) => {
@@ -186,13 +189,12 @@ async fn insert_group(
           -- Without a limit, the planner expects ten rows of unknown arrays, and plans each execution anew.
           limit cardinality($1)) i
         -- A crash may lose the first of two steps: only the second step is waited for on disk.
-        where head.revision = $8 and (not $13 or set_config('synchronous_commit', 'off', true) = 'off')
+        where head.revision = $8 and head.epoch = $20 and (not $13 or set_config('synchronous_commit', 'off', true) = 'off')
           and coalesce(head.stopped_until <= clock_timestamp(), true)
           -- The cooldown. Sessions of a user do not overlap, so the last is the one that ended last.
           and coalesce((select least(ended_at, expires_at) <= i.started_at - $17::interval from brune_session
             where user_id = i.user_id and status <> 'failed' order by started_at desc limit 1), true)
-          -- The daily maximum and the limit per minute. A session is an attempt. The hour exceeds the difference of the
-          -- services' clocks, and bounds the search.
+          -- The daily maximum and the limit per minute: a session is an attempt. The hour exceeds any difference of clocks.
           and (select count(*) filter (where status <> 'failed' and started_at >= $15) < $16
               and ($14 or $18 > count(*) filter (where attempted_at > clock_timestamp() - interval '1 minute')
                 + coalesce((select cardinality(brune_within_a_minute(tried_at))
@@ -222,6 +224,7 @@ async fn insert_group(
         first.cooldown() as TimeDelta,
         first.limit.per_minute,
         first.duration() as TimeDelta,
+        first.candidate.epoch,
     );
     query.fetch_all(conn).await
 }
@@ -302,7 +305,7 @@ pub(super) async fn diagnose(
           insert into brune_outbox (id, sink, topic, payload) select $8, sink, $9, brune_session_over(id, user_id,
             settings_revision, model, prompt_id, prompt_version, started_at, expires_at)
           from lapsed, unnest($10::text[]) sink where status = 'expired')
-        select revision, (select count(*) from own where started_at >= $4) as "started_today!",
+        select revision, epoch, (select count(*) from own where started_at >= $4) as "started_today!",
           (select case when not running then ended_at end from last) as last_ended_at,
           (select id from last where running) as active, (select id from prior) as prior,
           (select digest from prior) as prior_digest, (select is_starting from prior) as prior_is_starting,

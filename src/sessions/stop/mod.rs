@@ -8,7 +8,8 @@ mod store;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 use utoipa::ToSchema;
@@ -16,16 +17,19 @@ use utoipa::ToSchema;
 use crate::{
     audit::Actor,
     clock::jittered,
-    database::{self, Connection, Deadline, Pool, TransactionError},
+    database::{self, Connection, Pool, TransactionError},
+    idempotency::{self, Executed},
     metrics::Metrics,
+    outbox::{Outbox, Topic},
     secret_scanner::{SecretKind, SecretScanner},
+    settings::WriteOptions,
 };
 
 /// The pause between two reads of the state for the metrics.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Whether sessions can start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StartsState {
     /// Grows with every stop and every resumption.
     pub epoch: i64,
@@ -35,7 +39,7 @@ pub struct StartsState {
 }
 
 /// A stop of all session starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = StartsStop)]
 pub struct Stop {
     /// The author.
@@ -54,9 +58,18 @@ pub enum StopError {
     /// The reason looks like a secret.
     #[error("the reason {}", .0.detail())]
     SecretInReason(SecretKind),
+    /// The idempotency key belongs to another request.
+    #[error(transparent)]
+    Idempotency(#[from] idempotency::Reused),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] TransactionError),
+}
+
+impl From<sqlx::Error> for StopError {
+    fn from(err: sqlx::Error) -> Self {
+        Self::Database(err.into())
+    }
 }
 
 /// Reads whether sessions can start.
@@ -68,40 +81,99 @@ pub async fn starts_state(pool: &Pool) -> Result<StartsState, TransactionError> 
     Ok(row.into())
 }
 
-/// Stops all starts for `minutes`. Replaces a stop in force.
-///
-/// # Errors
-/// The reason looks like a secret, or the database failed.
-pub async fn stop_starts(
-    pool: &Pool,
-    scanner: &SecretScanner,
-    actor: &Actor,
-    minutes: i64,
-) -> Result<StartsState, StopError> {
-    refuse_secret(scanner, actor)?;
-    let insert = async |conn: &mut Connection| store::insert_stop(conn, actor, minutes).await;
-    let row = database::execute_autocommit(pool, Deadline::standard(), insert).await?;
-    let (by, reason) = (actor.user.as_str(), actor.reason.as_str());
-    warn!(by, reason, minutes, "all session starts are stopped");
-    Ok(row.into())
+/// The parts of a stop or a resumption.
+#[derive(Debug, Clone, Copy)]
+pub struct StartsWriter<'a> {
+    /// The database.
+    pub pool: &'a Pool,
+    /// The scanner for secrets in reasons.
+    pub scanner: &'a SecretScanner,
+    /// The outbox, for the message `starts.stopped`.
+    pub outbox: &'a Outbox,
 }
 
-/// Ends a stop of all starts. Without a stop in force nothing is stored.
-///
-/// # Errors
-/// The reason looks like a secret, or the database failed.
-pub async fn resume_starts(
-    pool: &Pool,
-    scanner: &SecretScanner,
-    actor: &Actor,
-) -> Result<StartsState, StopError> {
-    refuse_secret(scanner, actor)?;
-    let insert = async |conn: &mut Connection| store::insert_resumption(conn, actor).await;
-    if database::execute_autocommit(pool, Deadline::standard(), insert).await? {
-        let (by, reason) = (actor.user.as_str(), actor.reason.as_str());
-        warn!(by, reason, "session starts are resumed");
+impl StartsWriter<'_> {
+    /// Stops all starts for `minutes`. Replaces a stop in force.
+    ///
+    /// # Errors
+    /// The reason looks like a secret, or the database failed.
+    pub async fn stop(
+        &self,
+        actor: &Actor,
+        minutes: i64,
+        options: &WriteOptions,
+    ) -> Result<Executed<StartsState>, StopError> {
+        refuse_secret(self.scanner, actor)?;
+        let insert = async |conn: &mut Connection| {
+            let state = StartsState::from(store::insert_stop(conn, actor, minutes).await?);
+            self.enqueue(conn, actor, &state).await?;
+            Ok::<_, StopError>(state)
+        };
+        let executed = self.run(options, insert).await?;
+        if !executed.is_repeat && !options.dry_run {
+            let (by, reason) = (actor.user.as_str(), actor.reason.as_str());
+            warn!(by, reason, minutes, "all session starts are stopped");
+        }
+        Ok(executed)
     }
-    Ok(starts_state(pool).await?)
+
+    /// Ends a stop of all starts. Without a stop in force nothing is stored.
+    ///
+    /// # Errors
+    /// The reason looks like a secret, or the database failed.
+    pub async fn resume(
+        &self,
+        actor: &Actor,
+        options: &WriteOptions,
+    ) -> Result<Executed<StartsState>, StopError> {
+        refuse_secret(self.scanner, actor)?;
+        let mut is_resumed = false;
+        let insert = async |conn: &mut Connection| {
+            is_resumed = store::insert_resumption(conn, actor).await?;
+            let state = StartsState::from(store::find(conn).await?);
+            if is_resumed {
+                self.enqueue(conn, actor, &state).await?;
+            }
+            Ok::<_, StopError>(state)
+        };
+        let executed = self.run(options, insert).await?;
+        if is_resumed && !options.dry_run {
+            let (by, reason) = (actor.user.as_str(), actor.reason.as_str());
+            warn!(by, reason, "session starts are resumed");
+        }
+        Ok(executed)
+    }
+
+    async fn run(
+        &self,
+        options: &WriteOptions,
+        step: impl AsyncFnOnce(&mut Connection) -> Result<StartsState, StopError>,
+    ) -> Result<Executed<StartsState>, StopError> {
+        let key = options.idempotency.as_ref();
+        let executed = idempotency::run_once(self.pool, key, options.on_success(), step).await?;
+        // After the commit: an earlier wake-up would find no message.
+        self.outbox.wake();
+        Ok(executed)
+    }
+
+    /// Enqueues the message of a stop or a resumption, in the transaction of `conn`.
+    async fn enqueue(
+        &self,
+        conn: &mut Connection,
+        actor: &Actor,
+        state: &StartsState,
+    ) -> sqlx::Result<()> {
+        let stop = state.stopped.as_ref();
+        let payload = json!({
+            "event": if stop.is_some() { "stopped" } else { "resumed" },
+            "epoch": state.epoch,
+            "until": stop.map(|stop| stop.stopped_until),
+            "by": actor.user,
+            "reason": actor.reason.as_str(),
+            "request_id": actor.request,
+        });
+        self.outbox.enqueue(conn, Topic::StartsStopped, &payload).await
+    }
 }
 
 /// Updates the metric of the stop, periodically, until dropped.

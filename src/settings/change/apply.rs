@@ -75,7 +75,8 @@ pub(in crate::settings) async fn apply(
     let (same, new): (Vec<_>, Vec<_>) = edits.iter().partition(|edit| {
         before.get(&edit.definition.key).is_some_and(|entry| entry.value == edit.value)
     });
-    approval::check(conn, &new, options.approval).await?;
+    let changing: Vec<_> = new.iter().map(|edit| edit.definition).collect();
+    approval::check(conn, &changing, options.approval).await?;
     let refusals: Vec<_> = batch.ignored.iter().map(|key| NewEntry::refused(key)).collect();
     if !refusals.is_empty() {
         audit::append(conn, actor, refusals).await?;

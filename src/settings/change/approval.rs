@@ -4,40 +4,42 @@ use crate::{
     audit::Actor,
     database::Connection,
     proposals::{self, Applied, NewEdition, Plan, ProposedValue},
-    settings::change::{
-        edit::Approval,
-        outcome::{ChangeResult, Error, ProtectedKey},
-        resolve::ResolvedEdit,
+    settings::{
+        change::{
+            edit::Approval,
+            outcome::{ChangeResult, Error, ProtectedKey},
+        },
+        schema::Definition,
     },
 };
 
-/// Checks whether `edits` may be written.
+/// Checks whether the settings `changing` may get other values.
 ///
 /// # Errors
 /// `ApprovalRequired` for protected settings, `Frozen` in a freeze.
-pub(super) async fn check(
+pub(in crate::settings) async fn check(
     conn: &mut Connection,
-    edits: &[&ResolvedEdit<'_>],
+    changing: &[&Definition],
     approval: Approval,
 ) -> Result<(), Error> {
-    if edits.is_empty() || approval == Approval::Emergency {
+    if changing.is_empty() || approval == Approval::Emergency {
         return Ok(());
     }
     if let Some(freeze) = proposals::active_freeze(conn).await? {
         return Err(Error::Frozen(Box::new(freeze)));
     }
     let protected: Vec<_> = match approval {
-        Approval::None => protected_keys(edits).collect(),
+        Approval::None => protected_keys(changing).collect(),
         Approval::Emergency | Approval::Proposal => Vec::new(),
     };
     if protected.is_empty() { Ok(()) } else { Err(Error::ApprovalRequired(protected)) }
 }
 
-fn protected_keys(edits: &[&ResolvedEdit<'_>]) -> impl Iterator<Item = ProtectedKey> {
-    let protected = edits.iter().filter(|edit| edit.definition.approvals > 0);
-    protected.map(|edit| ProtectedKey {
-        key: edit.definition.key.clone(),
-        needed: edit.definition.approvals,
+fn protected_keys(changing: &[&Definition]) -> impl Iterator<Item = ProtectedKey> {
+    let protected = changing.iter().filter(|definition| definition.approvals > 0);
+    protected.map(|definition| ProtectedKey {
+        key: definition.key.clone(),
+        needed: definition.approvals,
     })
 }
 

@@ -44,7 +44,8 @@ pub struct WriteOptions {
 
 impl WriteOptions {
     /// Returns how a successful transaction of the write ends.
-    pub(in crate::settings) fn on_success(&self) -> OnSuccess {
+    #[must_use]
+    pub fn on_success(&self) -> OnSuccess {
         if self.dry_run { OnSuccess::Rollback } else { OnSuccess::Commit }
     }
 }

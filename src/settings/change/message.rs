@@ -30,7 +30,7 @@ pub(super) fn topic(action: Action) -> Option<Topic> {
         Action::Rollback => Some(Topic::SettingsRolledBack),
         Action::Import => Some(Topic::SettingsImported),
         // Seeding is no change of an administrator; the others have messages of their own.
-        Action::Seed | Action::Refused | Action::SecretCleanup => None,
+        Action::Seed | Action::Refused | Action::SecretCleanup | Action::Decision => None,
     }
 }
 

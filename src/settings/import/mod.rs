@@ -13,13 +13,14 @@ pub use plan::ImportPlan;
 
 use crate::{
     audit::{Action, Actor},
-    database::{self, ConflictRetry},
+    database::{self, ConflictRetry, TransactionError},
     idempotency,
     json::StrictJson,
     settings::{
-        change::{ChangeResult, Edit, Error as ChangeError, WriteOptions},
+        change::{self, Approval, ChangeResult, Edit, Error as ChangeError, WriteOptions},
         document::IncomingDocument,
         import::builder::selected_edits,
+        schema::KeyClass,
         writer::SettingsWriter,
     },
 };
@@ -41,6 +42,40 @@ impl SettingsWriter {
             result.ignored.extend(self.skipped_keys(document));
         }
         Ok(result)
+    }
+
+    /// Returns why the import of `plan` would be rejected, or `None`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn find_rejection(
+        &self,
+        plan: &ImportPlan,
+        on_conflict: OnConflict,
+        approval: Approval,
+    ) -> Result<Option<Error>, TransactionError> {
+        if let Some(rejection) = plan.rejection(on_conflict) {
+            return Ok(Some(rejection));
+        }
+        let snapshot = self.settings.snapshot();
+        // Equal values are no change, so neither a freeze nor missing approvals reject them.
+        let entries = plan
+            .entries
+            .iter()
+            .filter(|entry| entry.class != Class::Same && is_accepted(entry, on_conflict));
+        let editable = entries.filter_map(|entry| match snapshot.schema.classify(&entry.key) {
+            KeyClass::Editable(definition) => Some(definition),
+            KeyClass::Locked(_) | KeyClass::Unknown => None,
+        });
+        let changing: Vec<_> = editable.collect();
+        let check = database::read_with_retry(&self.pool, async |conn| {
+            change::check_approval(conn, &changing, approval).await
+        });
+        match check.await {
+            Ok(()) => Ok(None),
+            Err(ChangeError::Database(err)) => Err(err),
+            Err(rejection) => Ok(Some(rejection.into())),
+        }
     }
 
     async fn write_import(
@@ -97,16 +132,21 @@ fn accepted_edits(plan: ImportPlan, on_conflict: OnConflict) -> Result<Vec<Edit>
     if let Some(rejection) = plan.rejection(on_conflict) {
         return Err(rejection);
     }
-    let accepted = plan.entries.into_iter().filter(|entry| match entry.class {
-        // `Same` too, because the result lists the unchanged keys.
-        Class::Change | Class::Same | Class::Locked => true,
-        Class::Conflict => on_conflict == OnConflict::Overwrite,
-        Class::Unknown | Class::Invalid => false,
-    });
+    let accepted = plan.entries.into_iter().filter(|entry| is_accepted(entry, on_conflict));
     let edit = |entry: PlanEntry| {
         // Null only for locked keys, because the write path skips all values of locked keys.
         let value = entry.imported.map_or(StrictJson::Null, StrictJson::from);
         Edit { key: entry.key, value, version: None }
     };
     Ok(accepted.map(edit).collect())
+}
+
+/// Whether the import passes the entry to the write path.
+fn is_accepted(entry: &PlanEntry, on_conflict: OnConflict) -> bool {
+    match entry.class {
+        // `Same` too, because the result lists the unchanged keys.
+        Class::Change | Class::Same | Class::Locked => true,
+        Class::Conflict => on_conflict == OnConflict::Overwrite,
+        Class::Unknown | Class::Invalid => false,
+    }
 }

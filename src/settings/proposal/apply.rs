@@ -19,21 +19,31 @@ use crate::{
     },
 };
 
-/// Applies `content`, the current edition of `proposal`, under the lock under which both were read; in an emergency also
-/// without approvals, and before its time.
+/// Applies `content`, the current edition of `proposal`, under the lock under which both were read, if the time has come
+/// and the approvals suffice.
 pub(super) async fn apply(
     conn: &mut Connection,
     locked: &Locked<'_>,
     (proposal, content): (&Proposal, &Edition),
     person: &Person,
-    approval: Approval,
+) -> Result<ChangeResult, Error> {
+    require_approval(conn, locked.schema, proposal, content).await?;
+    apply_permitted(conn, locked, (proposal, content), person, None).await
+}
+
+/// Applies `content` as [`apply`] does, without a check of time and approvals: the caller has checked both, or in an
+/// `emergency` somebody bypasses both for that reason.
+pub(super) async fn apply_permitted(
+    conn: &mut Connection,
+    locked: &Locked<'_>,
+    (proposal, content): (&Proposal, &Edition),
+    person: &Person,
+    emergency: Option<&Reason>,
 ) -> Result<ChangeResult, Error> {
     let number = proposal.number;
     require_state(proposal, &[State::Open])?;
-    let is_bypass = approval == Approval::Emergency;
-    if !is_bypass {
-        require_approval(conn, locked.schema, proposal, content).await?;
-    }
+    let is_bypass = emergency.is_some();
+    let approval = if is_bypass { Approval::Emergency } else { Approval::Proposal };
     let edits = edits(conn, content).await?;
     // The database accepts no reason that `parse` refuses.
     let reason = Reason::parse(&content.reason).unwrap_or_else(|_| Reason::withheld());
@@ -51,14 +61,17 @@ pub(super) async fn apply(
     if result.changed.is_empty() {
         return Err(Error::NothingChanges);
     }
+    // The reason of the edition is why the settings change, and the reason of the emergency why nobody was asked.
+    let reason = emergency.unwrap_or(&actor.reason).clone();
+    let ending_actor = &Actor { reason, ..actor.clone() };
     let applied = Applied { revision: result.revision, is_bypass };
-    proposals::apply(conn, number, actor, applied).await?;
+    proposals::apply(conn, number, ending_actor, applied).await?;
     result.proposal = Some(number);
     let (outbox, scanner) = (&locked.writer.outbox, &locked.writer.scanner);
     change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
     if is_bypass {
         let content = (number, content.edition);
-        change::enqueue_emergency(conn, outbox, scanner, actor, content, &result).await?;
+        change::enqueue_emergency(conn, outbox, scanner, ending_actor, content, &result).await?;
     } else {
         let outcome = Settled::Applied(result.revision);
         message::enqueue_settled(conn, locked, number, content, actor, outcome).await?;
@@ -77,8 +90,8 @@ async fn require_approval(
         return Err(Error::NotDue(due_at));
     }
     let needed = needed_approvals(schema, content);
-    let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
-    if standing.is_approved() { Ok(()) } else { Err(Error::NotApproved(Box::new(standing))) }
+    let status = proposals::approval_status(conn, proposal.id, proposal.edition, needed).await?;
+    if status.is_approved() { Ok(()) } else { Err(Error::NotApproved(Box::new(status))) }
 }
 
 /// Returns the greatest number of approvals that a setting of `content` needs today.

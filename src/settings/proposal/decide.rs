@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    audit::Actor,
+    audit::{Actor, Reason},
     database::Connection,
     proposals::{self, Edition, Proposal, State, VerdictKind},
     settings::{
-        change::{Approval, ChangeResult, WriteOptions},
+        change::{ChangeResult, WriteOptions},
         proposal::{
-            apply::{apply, needed_approvals},
+            apply::{apply, apply_permitted, needed_approvals},
             draft::{ProposalChange, draft},
             error::Error,
             message::{self, Settled},
@@ -75,6 +75,10 @@ impl SettingsWriter {
         judgement: &Judgement,
         options: &WriteOptions,
     ) -> Result<Option<ChangeResult>, Error> {
+        // Otherwise one person could write a proposal, and approve the proposal in the name of another.
+        if person.is_delegated {
+            return Err(Error::Delegated);
+        }
         if let Some(kind) = self.scanner.scan(&judgement.note) {
             return Err(Error::SecretInNote(kind));
         }
@@ -89,15 +93,20 @@ impl SettingsWriter {
         Ok(result)
     }
 
-    /// Applies the edition `edition` of the proposal `number`; in an emergency also without approvals.
+    /// Applies the edition `edition` of the proposal `number`; in an `emergency`, for that reason, also without approvals
+    /// and before its time.
     pub async fn apply_proposal(
         &self,
-        number: i64,
-        edition: i32,
+        (number, edition): (i64, i32),
         person: &Person,
+        emergency: Option<Reason>,
         options: &WriteOptions,
     ) -> Result<ChangeResult, Error> {
-        let step = Apply { number, edition, person, options };
+        if let Some(reason) = emergency.clone() {
+            let Person { user, request, .. } = person.clone();
+            self.refuse_secret_reason(&Actor { user, reason, request }, options.dry_run).await?;
+        }
+        let step = Apply { number, edition, person, emergency, options };
         let mut result = step::run(self, options.on_success(), &step).await?;
         result.dry_run = options.dry_run;
         if !options.dry_run {
@@ -225,7 +234,7 @@ impl Step for Judge<'_> {
         let mut result = None;
         if applies {
             let current = (&proposal, &content);
-            result = Some(apply(conn, locked, current, self.person, Approval::Proposal).await?);
+            result = Some(apply(conn, locked, current, self.person).await?);
         }
         remember(conn, self.options, result).await
     }
@@ -235,6 +244,7 @@ struct Apply<'a> {
     number: i64,
     edition: i32,
     person: &'a Person,
+    emergency: Option<Reason>,
     options: &'a WriteOptions,
 }
 
@@ -250,11 +260,13 @@ impl Step for Apply<'_> {
         if proposal.edition != self.edition {
             return Err(outdated(content));
         }
-        let approval = match self.options.approval {
-            Approval::Emergency => Approval::Emergency,
-            Approval::None | Approval::Proposal => Approval::Proposal,
+        let current = (&proposal, &content);
+        let result = match &self.emergency {
+            Some(reason) => {
+                apply_permitted(conn, locked, current, self.person, Some(reason)).await?
+            }
+            None => apply(conn, locked, current, self.person).await?,
         };
-        let result = apply(conn, locked, (&proposal, &content), self.person, approval).await?;
         remember(conn, self.options, result).await
     }
 }

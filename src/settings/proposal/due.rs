@@ -14,9 +14,9 @@ use crate::{
     metrics::Metrics,
     proposals::{self, Failure, State},
     settings::{
-        change::{Approval, ChangeResult, Error as ChangeError},
+        change::{ChangeResult, Error as ChangeError},
         proposal::{
-            apply::{apply, needed_approvals},
+            apply::{apply_permitted, needed_approvals},
             error::Error,
             message::{self, Settled},
             remind::remind_of_bypasses,
@@ -36,8 +36,10 @@ pub enum DueOutcome {
     Applied(ChangeResult),
     /// Failed; a new edition opens the proposal again.
     Failed(Failure),
-    /// Not due any more, or waits for the end of a freeze.
-    Waiting,
+    /// Not due any more: another instance was faster, or somebody ended or edited the proposal.
+    NotDue,
+    /// Waits for the end of a freeze.
+    Frozen,
     /// Not applied because of an error that may pass; the next round tries again.
     Postponed(Error),
 }
@@ -53,7 +55,8 @@ pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>
         });
         position = next.await?;
         let Some((_, number)) = position else { return Ok(outcomes) };
-        let person = Person { user: UserId::service("schedule"), request: RequestId::new() };
+        let user = UserId::service("schedule");
+        let person = Person { user, request: RequestId::new(), is_delegated: false };
         let step = ApplyWhenDue { number, person };
         // An error of one proposal must not keep the proposals after it from being applied.
         let outcome = step::run(writer, OnSuccess::Commit, &step).await;
@@ -92,8 +95,11 @@ fn report((number, outcome): &(i64, DueOutcome), metrics: &Metrics) {
             metrics.proposals().record_due(failure.as_str());
             warn!(proposal = number, failure = failure.as_str(), "due proposal failed");
         }
-        DueOutcome::Waiting => (),
+        DueOutcome::NotDue => (),
+        // Not logged: every round of a freeze is the same.
+        DueOutcome::Frozen => metrics.proposals().record_due("frozen"),
         DueOutcome::Postponed(err) => {
+            metrics.proposals().record_due("postponed");
             warn!(proposal = number, error = %err, "due proposal was not applied; tried again at the next round");
         }
     }
@@ -113,21 +119,22 @@ impl Step for ApplyWhenDue {
         let (proposal, content) = find_content(conn, self.number).await?;
         let due_at = proposal.due_at.filter(|due_at| *due_at <= proposal.read_at);
         let Some(due_at) = due_at.filter(|_| proposal.state == State::Open) else {
-            return Ok(DueOutcome::Waiting);
+            return Ok(DueOutcome::NotDue);
         };
         let needed = needed_approvals(locked.schema, &content);
-        let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
+        let status =
+            proposals::approval_status(conn, proposal.id, proposal.edition, needed).await?;
         let grace = i64::from(content.plan.grace_minutes.unwrap_or(GRACE_MINUTES));
         let late_by = proposal.read_at - due_at;
-        let failure = if !standing.is_approved() {
+        let failure = if !status.is_approved() {
             Failure::NotApproved
         } else if late_by > TimeDelta::minutes(grace) {
             Failure::Missed
         } else if proposals::active_freeze(conn).await?.is_some() {
-            return Ok(DueOutcome::Waiting);
+            return Ok(DueOutcome::Frozen);
         } else {
             let current = (&proposal, &content);
-            match apply(conn, locked, current, &self.person, Approval::Proposal).await {
+            match apply_permitted(conn, locked, current, &self.person, None).await {
                 Ok(result) => return Ok(DueOutcome::Applied(result)),
                 Err(err) => failure_of(err)?,
             }

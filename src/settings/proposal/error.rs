@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::{
     database::TransactionError,
     idempotency,
-    proposals::{FreezeError, Standing, State},
+    proposals::{ApprovalStatus, FreezeError, State},
     secret_scanner::SecretKind,
     settings::change::Error as ChangeError,
 };
@@ -35,9 +35,12 @@ pub enum Error {
     /// An author judges the own proposal in favour.
     #[error("a proposal is approved by somebody who wrote none of its editions")]
     SelfApproval,
+    /// Somebody judges in the name of another person.
+    #[error("a verdict is given in person, and the token says that somebody acts for its subject")]
+    Delegated,
     /// Approvals are missing, or somebody objects.
     #[error("{} of {} approvals, {} objections", .0.approvals.len(), .0.needed, .0.objections.len())]
-    NotApproved(Box<Standing>),
+    NotApproved(Box<ApprovalStatus>),
     /// The time of the proposal has not come.
     #[error("the proposal takes effect at {}", .0.to_rfc3339_opts(SecondsFormat::Secs, true))]
     NotDue(DateTime<Utc>),

@@ -5,8 +5,10 @@ use uuid::Uuid;
 
 use crate::{
     audit::Actor,
+    database::Connection,
+    idempotency,
     proposals::{self, Freeze},
-    settings::{proposal::error::Error, writer::SettingsWriter},
+    settings::{change::WriteOptions, proposal::error::Error, writer::SettingsWriter},
 };
 
 impl SettingsWriter {
@@ -16,14 +18,30 @@ impl SettingsWriter {
         actor: &Actor,
         starts_at: Option<DateTime<Utc>>,
         ends_at: DateTime<Utc>,
+        options: &WriteOptions,
     ) -> Result<Freeze, Error> {
-        self.refuse_secret_reason(actor, false).await?;
-        Ok(proposals::freeze(&self.pool, actor, starts_at, ends_at).await?)
+        self.refuse_secret_reason(actor, options.dry_run).await?;
+        let freeze = async |conn: &mut Connection| {
+            Ok::<_, Error>(proposals::freeze(conn, actor, starts_at, ends_at).await?)
+        };
+        let key = options.idempotency.as_ref();
+        let executed = idempotency::run_once(&self.pool, key, options.on_success(), freeze).await?;
+        Ok(executed.result)
     }
 
     /// Ends the freeze `id` before its end.
-    pub async fn end_freeze(&self, actor: &Actor, id: Uuid) -> Result<Freeze, Error> {
-        self.refuse_secret_reason(actor, false).await?;
-        Ok(proposals::end_freeze(&self.pool, actor, id).await?)
+    pub async fn end_freeze(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        options: &WriteOptions,
+    ) -> Result<Freeze, Error> {
+        self.refuse_secret_reason(actor, options.dry_run).await?;
+        let end = async |conn: &mut Connection| {
+            Ok::<_, Error>(proposals::end_freeze(conn, actor, id).await?)
+        };
+        let key = options.idempotency.as_ref();
+        let executed = idempotency::run_once(&self.pool, key, options.on_success(), end).await?;
+        Ok(executed.result)
     }
 }

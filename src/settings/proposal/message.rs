@@ -66,14 +66,14 @@ pub(super) async fn enqueue_judged(
     if outbox.sinks(Topic::ProposalJudged).is_empty() {
         return Ok(());
     }
-    let standing = proposals::standing(conn, proposal.id, proposal.edition, needed).await?;
+    let status = proposals::approval_status(conn, proposal.id, proposal.edition, needed).await?;
     let mut payload = json!({
         "proposal": proposal.number,
         "edition": proposal.edition,
         "verdict": verdict.as_str(),
         "needed": needed,
-        "approvals": standing.approvals.len(),
-        "objections": standing.objections.len(),
+        "approvals": status.approvals.len(),
+        "objections": status.objections.len(),
         "by": person.user,
         "request_id": person.request,
     });

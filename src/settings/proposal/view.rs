@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::{
     database::{self, Connection, Pool},
     proposals::{
-        self, Edition, Failure, Plan, Proposal, ProposedValue, Standing, State, Verdict,
+        self, ApprovalStatus, Edition, Failure, Plan, Proposal, ProposedValue, State, Verdict,
         VerdictKind,
     },
     settings::{
@@ -93,7 +93,7 @@ pub struct ProposalView {
     /// When the edition takes effect.
     pub plan: Plan,
     /// The approvals and objections of the edition.
-    pub standing: Standing,
+    pub standing: ApprovalStatus,
     /// All verdicts on all editions, oldest first.
     pub verdicts: Vec<Verdict>,
     /// Why an open proposal cannot take effect now; empty if it can.
@@ -151,14 +151,15 @@ async fn read(
     let content = proposals::find_edition(conn, proposal.id, number_shown).await?;
     let content = content.ok_or(Error::NotFound(number))?;
     let needed = needed_approvals(schema, &content);
-    let standing = proposals::standing(conn, proposal.id, number_shown, needed).await?;
+    let approval_status =
+        proposals::approval_status(conn, proposal.id, number_shown, needed).await?;
     let verdicts = proposals::verdicts(conn, proposal.id).await?;
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let rows = store::some(conn, &keys).await?;
     let is_open = proposal.state == State::Open && number_shown == proposal.edition;
     let (blocks, overlaps) = if is_open {
         (
-            blocks(conn, &proposal, &content, &standing, &rows).await?,
+            blocks(conn, &proposal, &content, &approval_status, &rows).await?,
             proposals::overlapping(conn, number, &keys).await?,
         )
     } else {
@@ -182,7 +183,7 @@ async fn read(
         created_at: proposal.created_at,
         changes: edits.into_iter().map(|edit| proposed_change(schema, &rows, edit)).collect(),
         plan,
-        standing,
+        standing: approval_status,
         verdicts,
         blocks,
         overlaps: overlaps.into_iter().map(|(number, at)| Overlap { number, at }).collect(),
@@ -217,13 +218,13 @@ async fn blocks(
     conn: &mut Connection,
     proposal: &Proposal,
     content: &Edition,
-    standing: &Standing,
+    approval_status: &ApprovalStatus,
     rows: &[StoredSetting],
 ) -> Result<Vec<Block>, Error> {
     let mut blocks = Vec::new();
     let mut block = |code, detail: String| blocks.push(Block { code, detail });
-    if !standing.is_approved() {
-        block("not_approved", Error::NotApproved(Box::new(standing.clone())).to_string());
+    if !approval_status.is_approved() {
+        block("not_approved", Error::NotApproved(Box::new(approval_status.clone())).to_string());
     }
     if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
         block("not_due", Error::NotDue(due_at).to_string());

@@ -7,7 +7,7 @@ use super::{
     COOLDOWN, PER_DAY, PROPOSALS, apply, approve, blocks, find, get, post, proposal, protected,
     value,
 };
-use crate::support::{TestApp, admin, psql};
+use crate::support::{Instance, TestApp, admin, psql, wait::wait_until};
 
 /// Proposes a change of `key` in an hour.
 pub(super) async fn schedule(app: &TestApp, key: &str, new: Value, plan: Value) -> i64 {
@@ -149,4 +149,28 @@ async fn in_a_freeze_only_an_emergency_changes_settings() {
     app.instance.change(&[(PER_DAY, json!(7), 2)]).await.ok();
     let list = get(&app.instance, "/admin/freezes").send().await.ok();
     assert_eq!((&list["active"], &list["freezes"][0]["ended_by"]), (&Value::Null, &json!("cleo")));
+}
+
+#[tokio::test]
+async fn a_due_proposal_that_waits_or_fails_to_run_is_counted() {
+    let app = protected().await;
+    let number = schedule(&app, PER_DAY, json!(9), json!({"at": in_minutes(60)})).await;
+    let_minutes_pass(&app, number, 61).await;
+    let freeze = json!({"reason": "holidays", "ends_at": in_minutes(60)});
+    let freeze = post(&app.instance, "ben", "/admin/freezes", &freeze).await;
+    let mut instance = Instance::builder(app.db.pool()).start().await;
+    instance.run_change_worker();
+    let count = |outcome: &str| format!("brune_proposals_due_total{{outcome=\"{outcome}\"}}");
+    let [frozen, postponed, applied] = ["frozen", "postponed", "applied"].map(count);
+    wait_until("the wait is counted", async || instance.metric(&frozen).await > 0).await;
+    assert_eq!(instance.metric(&postponed).await, 0);
+    // The database refuses what the service does not expect.
+    let refuse = "alter table brune_proposal add constraint nothing_applies check (state <> 'applied') not valid";
+    psql::run(&app.db.owner(), refuse).await;
+    let path = format!("/admin/freezes/{}/end", freeze.body["id"].as_str().unwrap());
+    post(&app.instance, "cleo", &path, &json!({"reason": "it is over"})).await.ok();
+    wait_until("the failure is counted", async || instance.metric(&postponed).await > 0).await;
+    assert_eq!(instance.metric(&applied).await, 0);
+    psql::run(&app.db.owner(), "alter table brune_proposal drop constraint nothing_applies").await;
+    wait_until("the proposal is applied", async || instance.metric(&applied).await == 1).await;
 }

@@ -3,13 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{COOLDOWN, PROPOSALS, get, protected};
-use crate::support::{TestApp, admin, psql};
+use crate::support::{Instance, TestApp, admin, psql, wait::wait_until};
 
 /// Inserts 10,000 proposals, of which the newest 100 are open. Triggers would take minutes.
 async fn fill(app: &TestApp) {
     let sql = format!(
-        "set session_replication_role = replica;
-         insert into brune_proposal (id, number, state, edition, created_by, created_at, ended_by, end_reason, ended_at)
+        "insert into brune_proposal (id, number, state, edition, created_by, created_at, ended_by, end_reason, ended_at)
          select md5(n::text)::uuid, n, case when n > 9900 then 'open' else 'withdrawn' end, 1,
            'author-' || n % 50, now(), case when n <= 9900 then 'ana' end, case when n <= 9900 then 'over' end,
            case when n <= 9900 then now() end
@@ -18,9 +17,17 @@ async fn fill(app: &TestApp) {
          select id, 1, created_by, 'reads better',
            jsonb_build_object(case when number = 7 then 'RARE' else '{COOLDOWN}' end,
              jsonb_build_object('value', number % 200, 'version', 1)), '{{}}', '', now()
-         from brune_proposal;
-         set session_replication_role = origin;
-         analyze"
+         from brune_proposal"
+    );
+    change_rows(app, &sql).await;
+}
+
+/// Runs `sql` without triggers.
+async fn change_rows(app: &TestApp, sql: &str) {
+    // Without the last statement, the rows read here would be reported later, and counted as those of a request.
+    let sql = format!(
+        "set session_replication_role = replica; {sql}; set session_replication_role = origin; analyze;
+         select pg_stat_force_next_flush()"
     );
     let mut connection = app.db.admin().acquire().await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
@@ -102,7 +109,8 @@ async fn an_emergency_waits_for_everybody_but_its_authors() {
     let objection = json!({"edition": 1, "verdict": "object"});
     super::judge(&app.instance, "cleo", number, objection).await.ok();
     let path = format!("{PROPOSALS}/{number}/apply?emergency=true");
-    super::post(&app.instance, "dora", &path, &json!({"edition": 1})).await.ok();
+    let body = json!({"edition": 1, "reason": "users cannot start"});
+    super::post(&app.instance, "dora", &path, &body).await.ok();
     let waiting = format!("{PROPOSALS}?waiting_for_me=true");
     for (person, count) in
         [("ana", 0), ("ben", 1), ("cleo", 1), ("dora", 0), ("DORA", 0), ("eve", 1)]
@@ -114,4 +122,100 @@ async fn an_emergency_waits_for_everybody_but_its_authors() {
     super::judge(&app.instance, "ben", number, seen).await.ok();
     let list = app.instance.get(&waiting).bearer(&admin("eve")).send().await.ok();
     assert_eq!(list["proposals"], json!([]));
+}
+
+/// Turns 9,000 of the closed proposals of [`fill`] into acknowledged emergencies, one into an emergency that waits, and
+/// closes all open proposals but two.
+async fn fill_emergencies(app: &TestApp) {
+    let sql = "update brune_proposal set state = 'applied', bypassed_by = 'ana', applied_revision = 100000 + number,
+           is_acknowledged = number <> 9000 where number <= 9000;
+         insert into brune_proposal_verdict (proposal, edition, seq, given_by, verdict, digest, given_at)
+         select id, 1, 1, 'ben', 'acknowledge', '', now() from brune_proposal where is_acknowledged;
+         insert into brune_proposal_reminder (proposal, sent_at)
+         select id, now() - interval '2 days' from brune_proposal where bypassed_by is not null;
+         update brune_proposal set state = 'withdrawn', ended_by = 'ana', end_reason = 'over', ended_at = now()
+           where state = 'open' and number > 9902";
+    change_rows(app, sql).await;
+}
+
+#[tokio::test]
+async fn acknowledged_emergencies_are_not_read_again() {
+    let app = protected().await;
+    fill(&app).await;
+    fill_emergencies(&app).await;
+    let before = reads(&app).await;
+    let waiting = get(&app.instance, &format!("{PROPOSALS}?waiting_for_me=true"));
+    let list = waiting.send().await.ok();
+    let numbers: Vec<_> =
+        list["proposals"].as_array().unwrap().iter().map(|row| row["number"].clone()).collect();
+    assert_eq!(numbers, [json!(9902), json!(9901), json!(9000)]);
+    let rows = reads(&app).await - before;
+    assert!(rows <= 300, "the list: {rows} rows were read");
+    let before = reads(&app).await;
+    assert_eq!(app.instance.remind_of_bypasses().await, [9000]);
+    let rows = reads(&app).await - before;
+    assert!(rows <= 300, "the reminders: {rows} rows were read");
+    let mut watching = Instance::builder(app.db.pool()).start().await;
+    let before = reads(&app).await;
+    watching.watch_proposals();
+    let count = "brune_emergencies_unacknowledged";
+    wait_until("the count", async || watching.metric(count).await == 1).await;
+    let rows = reads(&app).await - before;
+    assert!(rows <= 300, "the counts: {rows} rows were read");
+}
+
+#[tokio::test]
+async fn only_a_verdict_acknowledges() {
+    let app = protected().await;
+    let number = super::propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    let path = format!("{PROPOSALS}/{number}/apply?emergency=true");
+    let body = json!({"edition": 1, "reason": "users cannot start"});
+    super::post(&app.instance, "ana", &path, &body).await.ok();
+    let acknowledge = "update brune_proposal set is_acknowledged = true";
+    let refused = sqlx::raw_sql(acknowledge).execute(&app.db.pool()).await.unwrap_err();
+    assert!(refused.to_string().contains("permission denied"), "{refused}");
+    let refused = sqlx::raw_sql(acknowledge).execute(&app.db.owner()).await.unwrap_err();
+    assert!(refused.to_string().contains("cannot become"), "{refused}");
+    let seen = json!({"edition": 1, "verdict": "acknowledge"});
+    super::judge(&app.instance, "ben", number, seen.clone()).await.ok();
+    super::judge(&app.instance, "cleo", number, seen).await.ok();
+    let acknowledged = "select count(*) from brune_proposal where is_acknowledged";
+    assert_eq!(psql::count(&app.db.admin(), acknowledged).await, 1);
+    let undo = "update brune_proposal set is_acknowledged = false";
+    let refused = sqlx::raw_sql(undo).execute(&app.db.owner()).await.unwrap_err();
+    assert!(refused.to_string().contains("cannot become"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_page_counts_the_verdicts_of_the_current_edition() {
+    let app = protected().await;
+    let both = [(COOLDOWN, json!(45), 1), (super::PROMPT, json!("2"), 1)];
+    let number = super::propose(&app.instance, "ana", &both).await;
+    super::approve(&app.instance, "ben", number).await.ok();
+    let objection = json!({"edition": 1, "verdict": "object"});
+    super::judge(&app.instance, "cleo", number, objection).await.ok();
+    let summary = async || get(&app.instance, PROPOSALS).send().await.ok()["proposals"][0].clone();
+    let counts = |row: &Value| ["needed", "approvals", "objections"].map(|name| row[name].as_i64());
+    assert_eq!(counts(&summary().await), [Some(2), Some(1), Some(1)]);
+    // The newest verdict of a person counts.
+    super::approve(&app.instance, "cleo", number).await.ok();
+    assert_eq!(counts(&summary().await), [Some(2), Some(2), Some(0)]);
+    let body = super::proposal(&[(COOLDOWN, json!(50), 1)]);
+    super::edit(&app.instance, "ana", number, 1, &body).await.ok();
+    let row = summary().await;
+    assert_eq!(counts(&row), [Some(1), Some(0), Some(0)]);
+    assert_eq!((&row["failure"], &row["acknowledged"]), (&json!(null), &json!(false)));
+
+    let path = format!("{PROPOSALS}/{number}/apply?emergency=true");
+    super::post(
+        &app.instance,
+        "ana",
+        &path,
+        &json!({"edition": 2, "reason": "users cannot start"}),
+    )
+    .await
+    .ok();
+    let seen = json!({"edition": 2, "verdict": "acknowledge"});
+    super::judge(&app.instance, "ben", number, seen).await.ok();
+    assert_eq!(summary().await["acknowledged"], true);
 }

@@ -1,12 +1,12 @@
 //! Who may approve what, and what an approval is worth after an edit.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     COOLDOWN, PER_DAY, PROMPT, PROPOSALS, apply, approve, blocks, find, get, judge, post, proposal,
     propose, protected, value,
 };
-use crate::support::admin;
+use crate::support::{INTERNAL_KEY, admin, delegated_admin, psql};
 
 #[tokio::test]
 async fn a_protected_setting_changes_by_an_approved_proposal() {
@@ -26,6 +26,10 @@ async fn a_protected_setting_changes_by_an_approved_proposal() {
     assert_eq!(value(&app.instance, PER_DAY).await, (json!(5), 2));
     let closed = find(&app.instance, number).await;
     assert_eq!((&closed["state"], &closed["ended_by"]), (&json!("applied"), &json!("ana")));
+    let trail = get(&app.instance, "/admin/global-settings/history?action=decision").send().await;
+    let events = |entry: &Value| entry["new_value"]["event"].as_str().unwrap().to_owned();
+    let events: Vec<_> = trail.ok()["entries"].as_array().unwrap().iter().map(events).collect();
+    assert_eq!(events, ["applied", "approve", "written"]);
     apply(&app.instance, "ana", number).await.problem(409, "proposal_closed");
     approve(&app.instance, "cleo", number).await.problem(409, "proposal_closed");
 }
@@ -160,4 +164,84 @@ async fn a_withdrawn_proposal_is_never_applied() {
     let withdrawn = post(&app.instance, "ben", &path, &json!({"reason": "not now"})).await.ok();
     assert_eq!(withdrawn["state"], "withdrawn");
     apply(&app.instance, "ana", number).await.problem(409, "proposal_closed");
+}
+
+#[tokio::test]
+async fn nobody_judges_in_the_name_of_another_person() {
+    let app = protected().await;
+    let open = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    let body =
+        json!({"reason": "on fire", "changes": [{"key": COOLDOWN, "value": 40, "version": 1}]});
+    let path = "/admin/global-settings?emergency=true";
+    let changed = app.instance.patch(path).bearer(&admin("ana")).json(&body).send().await.ok();
+    let emergency = changed["proposal"].as_i64().unwrap();
+    let verdict =
+        |verdict: &str, applies: bool| json!({"edition": 1, "verdict": verdict, "apply": applies});
+    let verdicts = [
+        (open, verdict("approve", false)),
+        (open, verdict("approve", true)),
+        (open, verdict("object", false)),
+        (emergency, verdict("acknowledge", false)),
+    ];
+    for (number, body) in verdicts {
+        for query in ["", "?dry_run=true"] {
+            let path = format!("{PROPOSALS}/{number}/verdicts{query}");
+            let call = || app.instance.post(&path).json(&body);
+            let delegated = delegated_admin("ben", "ana");
+            let problem = call().bearer(&delegated).send().await.problem(403, "delegated_verdict");
+            assert!(problem["detail"].as_str().unwrap().contains("in person"), "{problem}");
+            let internal = call().header("x-internal-api-key", INTERNAL_KEY).send().await;
+            internal.problem(401, "unauthorized");
+        }
+    }
+    let verdicts = "select count(*) from brune_proposal_verdict";
+    assert_eq!(psql::count(&app.db.admin(), verdicts).await, 0);
+    // A proposal permits nothing by itself.
+    let call = app.instance.post(PROPOSALS).bearer(&delegated_admin("ben", "ana"));
+    let proposed = call.json(&proposal(&[(PER_DAY, json!(5), 1)])).send().await;
+    assert_eq!(proposed.status, 201, "{}", proposed.text);
+}
+
+#[tokio::test]
+async fn an_emergency_has_a_reason_of_its_own() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    let path = format!("{PROPOSALS}/{number}/apply");
+    let emergency = format!("{path}?emergency=true");
+    let edition = json!({"edition": 1});
+    post(&app.instance, "ben", &emergency, &edition).await.problem(400, "reason_required");
+    let explained = json!({"edition": 1, "reason": "users cannot start"});
+    let problem =
+        post(&app.instance, "ben", &path, &explained).await.problem(400, "malformed_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/reason", "{problem}");
+    let secret = json!({"edition": 1, "reason": format!("use {INTERNAL_KEY} instead")});
+    let problem =
+        post(&app.instance, "ben", &emergency, &secret).await.problem(400, "secret_like_value");
+    assert_eq!(problem["errors"][0]["pointer"], "/reason", "{problem}");
+    assert_eq!(value(&app.instance, COOLDOWN).await.1, 1);
+    post(&app.instance, "ben", &emergency, &explained).await.ok();
+    let applied = find(&app.instance, number).await;
+    assert_eq!(applied["end_reason"], "users cannot start", "{applied}");
+    let bypass =
+        "select reason from app_global_setting_audit where new_value_json ->> 'event' = 'bypassed'";
+    let reason: String = sqlx::query_scalar(bypass).fetch_one(&app.db.admin()).await.unwrap();
+    assert_eq!(reason, "users cannot start");
+    let change = "select reason from app_global_setting_audit where action = 'update'";
+    let reason: String = sqlx::query_scalar(change).fetch_one(&app.db.admin()).await.unwrap();
+    assert_eq!(reason, "reads better");
+}
+
+#[tokio::test]
+async fn only_an_approval_applies() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(PER_DAY, json!(5), 1)]).await;
+    for verdict in ["object", "acknowledge"] {
+        let body = json!({"edition": 1, "verdict": verdict, "apply": true});
+        let problem =
+            judge(&app.instance, "ben", number, body).await.problem(400, "malformed_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/apply", "{problem}");
+    }
+    assert_eq!(find(&app.instance, number).await["verdicts"], json!([]));
+    let objection = json!({"edition": 1, "verdict": "object", "apply": false});
+    judge(&app.instance, "ben", number, objection).await.ok();
 }

@@ -131,7 +131,8 @@ async fn a_rehearsed_step_stores_nothing() {
     let before = stored(&app).await;
     send(&app.instance, &step, "?dry_run=true", "k", &step.3).await.problem(409, "not_approved");
     let emergency = "?dry_run=true&emergency=true";
-    let rehearsed = send(&app.instance, &step, emergency, "k", &step.3).await.ok();
+    let explained = json!({"edition": 1, "reason": "users cannot start"});
+    let rehearsed = send(&app.instance, &step, emergency, "k", &explained).await.ok();
     assert_eq!(rehearsed["dry_run"], true, "{rehearsed}");
     assert_eq!(stored(&app).await, before);
 }

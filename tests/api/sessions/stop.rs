@@ -15,7 +15,8 @@ use super::{
     },
 };
 use crate::support::{
-    Instance, Reply, TestApp, admin, psql, services::Services, user, wait::wait_until,
+    Instance, Reply, TestApp, admin, psql, realtime_stub::Stub, services::Services, user,
+    wait::wait_until,
 };
 
 const STARTS: &str = "/admin/starts";
@@ -104,16 +105,7 @@ async fn a_refused_start_is_no_attempt() {
 async fn starts_that_wait_during_a_stop_are_refused_alone_and_in_groups() {
     let app = TestApp::new().await;
     let instance = instance(&app).await;
-    let barrier = Barrier::new(&app.db.owner()).await;
-    let mut starts = JoinSet::new();
-    for n in 0..STATEMENTS {
-        spawn(&mut starts, &instance, &format!("first-{n}"), None);
-    }
-    wait_for_blocked(&app.db.admin(), STATEMENTS).await;
-    for n in 0..12 {
-        spawn(&mut starts, &instance, &format!("user-{n}"), None);
-    }
-    settle().await;
+    let (starts, barrier) = waiting_starts(&app, &instance).await;
     stop(&app.instance, 15).await.ok();
     barrier.open().await;
     for (_, reply) in replies(starts).await {
@@ -122,6 +114,74 @@ async fn starts_that_wait_during_a_stop_are_refused_alone_and_in_groups() {
     assert_eq!(sessions(&app).await, 0);
     // The last statement had all starts that waited.
     assert_eq!(statements(&instance).await, u64::try_from(STATEMENTS).unwrap() + 1);
+}
+
+/// Starts that have read the epoch, and whose statements wait: some alone, the others for one group.
+async fn waiting_starts(
+    app: &TestApp,
+    instance: &Arc<Instance>,
+) -> (JoinSet<(String, Reply)>, Barrier) {
+    let barrier = Barrier::new(&app.db.owner()).await;
+    let mut starts = JoinSet::new();
+    for n in 0..STATEMENTS {
+        spawn(&mut starts, instance, &format!("first-{n}"), None);
+    }
+    wait_for_blocked(&app.db.admin(), STATEMENTS).await;
+    for n in 0..12 {
+        spawn(&mut starts, instance, &format!("user-{n}"), None);
+    }
+    settle().await;
+    (starts, barrier)
+}
+
+#[tokio::test]
+async fn starts_of_an_earlier_epoch_read_again() {
+    let app = TestApp::new().await;
+    let instance = instance(&app).await;
+    let (starts, barrier) = waiting_starts(&app, &instance).await;
+    // Over when the statements run, so that only the epoch shows that a stop was between the reads and the inserts.
+    stop(&app.instance, 15).await.ok();
+    resume(&app.instance).await.ok();
+    barrier.open().await;
+    for (name, reply) in replies(starts).await {
+        assert_eq!(reply.status, 201, "{name}: {}", reply.text);
+    }
+    assert_eq!(sessions(&app).await, i64::try_from(STATEMENTS).unwrap() + 12);
+    // The statements with the earlier epoch stored nothing.
+    let first = u64::try_from(STATEMENTS).unwrap() + 1;
+    assert!(statements(&instance).await > first, "no statement was repeated");
+    // The next start has read the epoch already.
+    let before = statements(&instance).await;
+    instance.start_session(&user("next")).await.ok();
+    assert_eq!(statements(&instance).await, before + 1);
+}
+
+#[tokio::test]
+async fn a_start_in_two_steps_begins_in_no_earlier_epoch() {
+    let app = TestApp::new().await;
+    let stub = Stub::new().await;
+    let services = Services { realtime: Some(stub.url()), is_patient: true, ..Services::default() };
+    let builder = Instance::builder(app.db.own_pool().await).services(services);
+    let instance = Arc::new(builder.without_listener().start().await);
+    let (starts, barrier) = waiting_starts(&app, &instance).await;
+    stop(&app.instance, 15).await.ok();
+    resume(&app.instance).await.ok();
+    barrier.open().await;
+    for (name, reply) in replies(starts).await {
+        assert_eq!(reply.status, 201, "{name}: {}", reply.text);
+    }
+    assert!(statements(&instance).await > u64::try_from(STATEMENTS).unwrap() + 1);
+    let barrier = Barrier::new(&app.db.owner()).await;
+    let mut starts = JoinSet::new();
+    spawn(&mut starts, &instance, "late", None);
+    wait_for_blocked(&app.db.admin(), 1).await;
+    stop(&app.instance, 15).await.ok();
+    barrier.open().await;
+    for (_, reply) in replies(starts).await {
+        reply.problem(503, "starts_stopped");
+    }
+    let late = "select count(*) from brune_session where user_id = 'late'";
+    assert_eq!(psql::count(&app.db.admin(), late).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

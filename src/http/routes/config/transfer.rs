@@ -227,9 +227,9 @@ pub(in crate::http) struct PlanRefusal {
 }
 
 impl PlannedImport {
-    fn new(plan: ImportPlan, on_conflict: OnConflict) -> Self {
+    fn new(plan: ImportPlan, rejection: Option<settings::ImportError>) -> Self {
         // The same mapping as in the import, so the plan predicts the real status.
-        let refusal = plan.rejection(on_conflict).map(|err| PlanRefusal::of(&Problem::from(err)));
+        let refusal = rejection.map(|err| PlanRefusal::of(&Problem::from(err)));
         Self { plan, refusal }
     }
 }
@@ -298,7 +298,8 @@ pub(in crate::http) async fn import(
     if write.dry_run {
         let plan = writer.plan_import(&incoming, &digest, on_unknown).await?;
         let entries = plan.entries.len();
-        let planned = Imported::Plan(Box::new(PlannedImport::new(plan, on_conflict)));
+        let rejection = writer.find_rejection(&plan, on_conflict, write.approval()).await?;
+        let planned = Imported::Plan(Box::new(PlannedImport::new(plan, rejection)));
         // A plan may have 20,000 entries, too many to serialize on a worker of the runtime.
         return JsonResponse::list(entries, &planned).await;
     }

@@ -4,26 +4,39 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ProposalWriteParameters, number};
+use super::{number, person};
 use crate::{
+    audit::Reason,
     database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
         openapi::problems,
-        problem::Problem,
-        request::{body::Body, fields::body, path::PathSegment, query::Query},
+        problem::{Code, Problem},
+        request::{
+            body::Body, fields::body, path::PathSegment, query::Query, value::REASON_REQUIRED,
+        },
         response::JsonResponse,
-        write::{ChangeNote, StepHeaders, WriteParameters, WriteResponder, WriteResponse},
+        write::{
+            ChangeNote, StepHeaders, StepParameters, WriteParameters, WriteResponder, WriteResponse,
+        },
     },
     ids::RequestId,
+    json::FieldError,
     proposals::VerdictKind,
     settings::{
-        self, ChangeResult, GlobalSettingsService, Judgement, Person, ProposalView, SettingsWriter,
+        self, ChangeResult, GlobalSettingsService, Judgement, ProposalView, SettingsWriter,
     },
 };
 
 problems! {
     JudgeProblems: MalformedRequest, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
+    DelegatedVerdict, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed,
+    ProposalNotDue, PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
+    RateLimited, Internal, Unavailable, OutcomeUnknown
+}
+
+problems! {
+    ApplyProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden,
     ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
     PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
@@ -47,7 +60,7 @@ body! {
         /// A note for the readers.
         #[validate(length(max = 500))]
         note: Option<String>,
-        /// Whether to apply the proposal in the same transaction, if the approvals suffice.
+        /// Whether to apply the proposal in the same transaction, if the approvals suffice; only with `approve`.
         apply: Option<bool>,
     }
 }
@@ -58,6 +71,9 @@ body! {
         /// The edition that was read; an older one is refused.
         #[validate(range(min = 1, max = 2_147_483_647))]
         edition: i64,
+        /// With `emergency`, and only then: why nobody can be asked before, in 3 to 500 characters on one line, 3 of them
+        /// visible.
+        reason: Option<Reason>,
     }
 }
 
@@ -85,7 +101,7 @@ struct Judged {
     path = "/admin/proposals/{number}/verdicts",
     operation_id = "judgeProposal",
     tag = "proposals",
-    params(("number" = i64, Path, description = "The number"), ProposalWriteParameters, StepHeaders),
+    params(("number" = i64, Path, description = "The number"), StepParameters, StepHeaders),
     request_body = GivenVerdict,
     responses((status = 200, description = "The proposal with the verdict", body = Judged), JudgeProblems),
     security(("bearer" = []))
@@ -98,18 +114,23 @@ pub(in crate::http) async fn judge(
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
-    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders,
     Body { value: given, bytes }: Body<GivenVerdict>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
+    let applies = given.apply.unwrap_or(false);
+    if applies && given.verdict != VerdictKind::Approve {
+        let detail = "requires the verdict `approve`: every other verdict applies nothing";
+        return Err(Problem::malformed(FieldError::at("/apply", "without_approval", detail)));
+    }
     let options = headers.options(&caller, dry_run, &bytes);
-    let person = Person { user: caller.user, request };
+    let person = person(caller, request);
     let judgement = Judgement {
         edition: i32::try_from(given.edition).unwrap_or(i32::MAX),
         verdict: given.verdict,
         note: given.note.unwrap_or_default().trim().to_owned(),
-        applies: given.apply.unwrap_or(false),
+        applies,
     };
     let change = writer.judge(number, &person, &judgement, &options).await?;
     let proposal = settings::find_proposal(&pool, &settings, number, None).await?;
@@ -129,7 +150,7 @@ pub(in crate::http) async fn judge(
             ("ETag" = String, description = "The current revision, as `\"r<revision>\"`"),
         )),
         (status = 202, description = "The changes are stored, and the instances in `applied.laggards` did not apply them in time", body = WriteResponse<ChangeResult>),
-        JudgeProblems,
+        ApplyProblems,
     ),
     security(("bearer" = []))
 )]
@@ -142,15 +163,32 @@ pub(in crate::http) async fn apply(
     Query(parameters): Query<WriteParameters>,
     headers: StepHeaders,
     responder: WriteResponder,
-    Body { value: AppliedEdition { edition }, bytes }: Body<AppliedEdition>,
+    Body { value: AppliedEdition { edition, reason }, bytes }: Body<AppliedEdition>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
-    let mut options = headers.options(&caller, parameters.dry_run, &bytes);
-    options.approval = parameters.approval();
-    let person = Person { user: caller.user, request };
+    require_reason_of_emergency(parameters.emergency, reason.as_ref())?;
+    let options = headers.options(&caller, parameters.dry_run, &bytes);
+    let person = person(caller, request);
     let edition = i32::try_from(edition).unwrap_or(i32::MAX);
-    let result = writer.apply_proposal(number, edition, &person, &options).await?;
+    let result = writer.apply_proposal((number, edition), &person, reason, &options).await?;
     responder.respond_with_changes(&parameters, result, false, std::convert::identity).await
+}
+
+/// Requires a reason of an emergency, and no reason otherwise: the edition has the reason of the change.
+fn require_reason_of_emergency(is_emergency: bool, reason: Option<&Reason>) -> Result<(), Problem> {
+    match (is_emergency, reason) {
+        (true, None) => {
+            let error =
+                FieldError::at("/reason", REASON_REQUIRED, "is required with `emergency=true`");
+            let detail = "the reason of the emergency is missing";
+            Err(Problem::new(Code::ReasonRequired, detail).with_errors(error))
+        }
+        (false, Some(_)) => {
+            let detail = "requires `emergency=true`: the edition has the reason of the change";
+            Err(Problem::malformed(FieldError::at("/reason", "without_emergency", detail)))
+        }
+        (true, Some(_)) | (false, None) => Ok(()),
+    }
 }
 
 /// Withdraws a proposal. Anybody may, because a withdrawal permits nothing.
@@ -159,7 +197,7 @@ pub(in crate::http) async fn apply(
     path = "/admin/proposals/{number}/withdraw",
     operation_id = "withdrawProposal",
     tag = "proposals",
-    params(("number" = i64, Path, description = "The number"), ProposalWriteParameters, StepHeaders),
+    params(("number" = i64, Path, description = "The number"), StepParameters, StepHeaders),
     request_body = Withdrawal,
     responses((status = 200, description = "The proposal", body = ProposalView), WithdrawProblems),
     security(("bearer" = []))
@@ -172,7 +210,7 @@ pub(in crate::http) async fn withdraw(
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
-    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders,
     Body { value: Withdrawal { note }, bytes }: Body<Withdrawal>,
 ) -> Result<JsonResponse, Problem> {

@@ -10,10 +10,13 @@ pub(in crate::http) use write::*;
 
 use crate::{
     http::{
+        auth::Caller,
         problem::{Code, Problem},
         request::value,
     },
+    ids::RequestId,
     proposals::{State, VerdictKind},
+    settings::Person,
 };
 
 /// Reads the number of a proposal, or of an edition, in a path.
@@ -22,6 +25,11 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| is_plain);
     number.ok_or_else(|| Problem::new(Code::ProposalNotFound, "there is no such proposal"))
+}
+
+/// Returns the person of a step.
+fn person(caller: Caller, request: RequestId) -> Person {
+    Person { user: caller.user, request, is_delegated: caller.is_delegated }
 }
 
 value::choices! {

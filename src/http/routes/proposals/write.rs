@@ -10,19 +10,16 @@ use crate::{
     database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
+        current_fleet::CurrentFleet,
         openapi::problems,
         problem::{Code, Problem},
         request::{
-            body::Body,
-            fields::body,
-            path::PathSegment,
-            preconditions,
-            query::{Query, query},
+            body::Body, fields::body, path::PathSegment, preconditions, query::Query,
             value::MAX_INTEGER,
         },
         response::JsonResponse,
         routes::settings::{SettingChange, unique_keys},
-        write::{ChangeNote, CurrentFleet, StepHeaders},
+        write::{ChangeNote, StepHeaders, StepParameters},
     },
     ids::RequestId,
     proposals::Plan,
@@ -42,14 +39,6 @@ problems! {
     EditProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked,
     ProposalNotFound, RequestTimeout, VersionConflict, ProposalClosed, EditionMismatch, PayloadTooLarge,
     UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
-}
-
-query! {
-    /// The parameters of a step of a proposal.
-    struct ProposalWriteParameters {
-        /// Validate without saving
-        dry_run: bool = false,
-    }
 }
 
 body! {
@@ -110,7 +99,7 @@ struct ProposalPreview {
     path = "/admin/proposals",
     operation_id = "proposeChange",
     tag = "proposals",
-    params(ProposalWriteParameters, StepHeaders),
+    params(StepParameters, StepHeaders),
     request_body = ProposedSettings,
     responses(
         (status = 201, description = "The proposal", body = ProposalView, headers(
@@ -130,7 +119,7 @@ pub(in crate::http) async fn propose(
     State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
     request: RequestId,
-    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders,
     Body { value: proposed, bytes }: Body<ProposedSettings>,
 ) -> Result<JsonResponse, Problem> {
@@ -147,7 +136,7 @@ pub(in crate::http) async fn propose(
     path = "/admin/proposals/{number}",
     operation_id = "editProposal",
     tag = "proposals",
-    params(("number" = i64, Path, description = "The number"), ProposalWriteParameters, StepHeaders<true>),
+    params(("number" = i64, Path, description = "The number"), StepParameters, StepHeaders<true>),
     request_body = ProposedSettings,
     responses(
         (status = 200, description = "The proposal with the new edition", body = ProposalView, headers(
@@ -165,7 +154,7 @@ pub(in crate::http) async fn edit(
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
-    Query(ProposalWriteParameters { dry_run }): Query<ProposalWriteParameters>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders<true>,
     Body { value: proposed, bytes }: Body<ProposedSettings>,
 ) -> Result<JsonResponse, Problem> {

@@ -1,6 +1,6 @@
 //! `/admin/starts`: the stop of all session starts.
 
-use axum::extract::State;
+use axum::{extract::State, http::StatusCode};
 
 use crate::{
     database::Pool,
@@ -13,14 +13,16 @@ use crate::{
             fields::body,
             query::{NoParameters, Query},
         },
-        response::JsonResponse,
+        response::{JsonResponse, StepResponse},
         routes::sessions::declared::WithSessions,
-        write::ChangeNote,
+        write::{ChangeNote, StepHeaders, StepParameters},
     },
+    idempotency::Executed,
     ids::RequestId,
     metrics::Metrics,
+    outbox::Outbox,
     secret_scanner::SecretScanner,
-    sessions::{self, StartsState},
+    sessions::{self, StartsState, StartsWriter},
 };
 
 problems! {
@@ -29,7 +31,7 @@ problems! {
 
 problems! {
     StopProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, NotFound, RequestTimeout,
-    PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable, OutcomeUnknown
+    PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 body! {
@@ -78,8 +80,9 @@ pub(in crate::http) async fn starts(
     path = "/admin/starts/stop",
     operation_id = "stopStarts",
     tag = "sessions",
+    params(StepParameters, StepHeaders),
     request_body = StartsStopRequest,
-    responses((status = 200, description = "The stop", body = StartsState), StopProblems),
+    responses((status = 200, description = "The stop", body = StepResponse<StartsState>), StopProblems),
     security(("bearer" = []))
 )]
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
@@ -88,16 +91,23 @@ pub(in crate::http) async fn stop_starts(
     _: WithSessions,
     State(pool): State<Pool>,
     State(scanner): State<SecretScanner>,
+    State(outbox): State<Outbox>,
     State(metrics): State<Metrics>,
     request: RequestId,
-    _: Query<NoParameters>,
-    Body { value: StartsStopRequest { note, minutes }, .. }: Body<StartsStopRequest>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
+    headers: StepHeaders,
+    Body { value: StartsStopRequest { note, minutes }, bytes }: Body<StartsStopRequest>,
 ) -> Result<JsonResponse, Problem> {
+    let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
-    let state = sessions::stop_starts(&pool, &scanner, &actor, minutes).await?;
-    // The other instances notice within seconds, by the task of the metric.
-    metrics.starts_stopped(true);
-    JsonResponse::ok(&state)
+    let writer = StartsWriter { pool: &pool, scanner: &scanner, outbox: &outbox };
+    let Executed { result: state, is_repeat } = writer.stop(&actor, minutes, &options).await?;
+    // A repeated request may have the response of a stop that is over. The other instances notice within seconds, by the
+    // task of the metric.
+    if !dry_run && !is_repeat {
+        metrics.starts_stopped(true);
+    }
+    StepResponse::respond(state, StatusCode::OK, dry_run)
 }
 
 /// Resumes session starts before the stop ends. Without a stop in force, nothing is stored.
@@ -106,8 +116,9 @@ pub(in crate::http) async fn stop_starts(
     path = "/admin/starts/resume",
     operation_id = "resumeStarts",
     tag = "sessions",
+    params(StepParameters, StepHeaders),
     request_body = StartsResumption,
-    responses((status = 200, description = "The state", body = StartsState), StopProblems),
+    responses((status = 200, description = "The state", body = StepResponse<StartsState>), StopProblems),
     security(("bearer" = []))
 )]
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
@@ -116,13 +127,19 @@ pub(in crate::http) async fn resume_starts(
     _: WithSessions,
     State(pool): State<Pool>,
     State(scanner): State<SecretScanner>,
+    State(outbox): State<Outbox>,
     State(metrics): State<Metrics>,
     request: RequestId,
-    _: Query<NoParameters>,
-    Body { value: StartsResumption { note }, .. }: Body<StartsResumption>,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
+    headers: StepHeaders,
+    Body { value: StartsResumption { note }, bytes }: Body<StartsResumption>,
 ) -> Result<JsonResponse, Problem> {
+    let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
-    let state = sessions::resume_starts(&pool, &scanner, &actor).await?;
-    metrics.starts_stopped(state.stopped.is_some());
-    JsonResponse::ok(&state)
+    let writer = StartsWriter { pool: &pool, scanner: &scanner, outbox: &outbox };
+    let Executed { result: state, is_repeat } = writer.resume(&actor, &options).await?;
+    if !dry_run && !is_repeat {
+        metrics.starts_stopped(state.stopped.is_some());
+    }
+    StepResponse::respond(state, StatusCode::OK, dry_run)
 }

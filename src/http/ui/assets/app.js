@@ -82,6 +82,10 @@ async function start() {
   addEventListener('hashchange', showPage);
   await showPage();
   connectLiveUpdates(document.querySelector('.live'));
+  // The first page does not wait for the number of proposals and for the banners.
+  const [{ followWaitingCount }, { showNotices }] = await Promise.all([import('./waiting-count.js'), import('./notices.js')]);
+  followWaitingCount();
+  showNotices(document.querySelector('.banners'));
 }
 
 start();

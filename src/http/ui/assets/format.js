@@ -30,6 +30,13 @@ export function formatDateTime(date) {
   return new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (utc ? ' UTC' : '');
 }
 
+/** Creates a `<time>` with date and time without seconds. */
+export function minuteElement(date) {
+  const { utc } = timePreference;
+  const options = { dateStyle: 'medium', timeStyle: 'short', ...(utc ? { timeZone: 'UTC' } : {}) };
+  return h('time', { datetime: date }, new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (utc ? ' UTC' : ''));
+}
+
 /** Creates a `<time>` with the relative time. Its tooltip has date and time. */
 export const relativeTimeElement = (date) => h('time', { datetime: date }, relativeTime(date));
 

@@ -8,6 +8,7 @@ import { session } from './session.js';
  */
 const PAGES = [
   ['settings', 'Settings', 's', () => import('./settings.js')],
+  ['proposals', 'Proposals', 'p', () => import('./proposals.js')],
   ['history', 'History', 'h', () => import('./history.js')],
   ['transfer', 'Import and export', 'i', () => import('./transfer.js')],
   ['secrets', 'Secrets and environment', 'e', () => import('./secrets.js')],

@@ -103,10 +103,10 @@ const MIN_REASON_LENGTH = 3;
 const MAX_REASON_LENGTH = 500;
 
 /**
- * Creates the field for a reason, with suggestions of earlier reasons: `{ element, input, value(), validate() }`.
+ * Creates the field for a reason, with the label `text` and suggestions of earlier reasons: `{ element, input, value(), validate() }`.
  * `validate` shows an error and focuses the field if the reason is invalid.
  */
-export function reasonField() {
+export function reasonField(text = 'Reason (shown in the history)') {
   const errorId = uniqueId('error');
   const listId = uniqueId('reasons');
   const error = h('p.error', { id: errorId, hidden: true });
@@ -132,7 +132,7 @@ export function reasonField() {
     if (message) input.focus();
     return !message;
   };
-  const element = h('div', null, h('label.field', null, 'Reason (shown in the history)', input), error,
+  const element = h('div', null, h('label.field', null, text, input), error,
     h('datalist', { id: listId }, storedReasons().map((value) => h('option', { value }))));
   return { element, input, value: () => input.value.trim(), validate };
 }

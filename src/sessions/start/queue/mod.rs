@@ -336,6 +336,7 @@ mod tests {
             started_at: now,
             expires_at: now + TimeDelta::minutes(30),
             settings: Arc::new(settings),
+            epoch: 0,
             idempotency: None,
             in_two_steps,
         };

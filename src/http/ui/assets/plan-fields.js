@@ -1,0 +1,163 @@
+// The fields of a proposal's plan: when the proposal is applied, for how long afterwards, and after which other proposal.
+import { h, isolate, setChildren, uniqueId } from './dom.js';
+import { relativeTime, timePreference, toSentence } from './format.js';
+import { button, labeledField } from './page.js';
+
+const DEFAULT_GRACE_MINUTES = 30;
+const MAX_GRACE_MINUTES = 10_080;
+const MAX_DAYS_AHEAD = 366;
+
+/** Returns `UTC+01:00`: the offset that the browser's time zone has at `date`, or `UTC` if preferred. */
+function offsetName(date) {
+  const minutes = timePreference.utc ? 0 : -date.getTimezoneOffset();
+  const twoDigits = (number) => String(number).padStart(2, '0');
+  const distance = Math.abs(minutes);
+  return minutes === 0 ? 'UTC' : `UTC${minutes < 0 ? '-' : '+'}${twoDigits(Math.floor(distance / 60))}:${twoDigits(distance % 60)}`;
+}
+
+/** Returns the text of a `datetime-local` field, which has no offset: `2026-12-24T18:00`. */
+function inputText(date) {
+  const offset = timePreference.utc ? 0 : date.getTimezoneOffset() * 60_000;
+  return new Date(date.getTime() - offset).toISOString().slice(0, 16);
+}
+
+/** Returns the date of a `datetime-local` field, or null if the field is empty. */
+function inputDate(text) {
+  if (!text) return null;
+  return new Date(timePreference.utc ? `${text}Z` : text);
+}
+
+/** Returns date, time and offset for a reader: `Dec 24, 2026, 6:00 PM UTC+01:00`. */
+export function formatSchedule(time) {
+  const date = new Date(time);
+  const options = { dateStyle: 'medium', timeStyle: 'short', ...(timePreference.utc ? { timeZone: 'UTC' } : {}) };
+  return `${new Intl.DateTimeFormat(undefined, options).format(date)} ${offsetName(date)}`;
+}
+
+/** Returns date and time with the offset for a request: `2026-12-24T18:00:00+01:00`. */
+function timeWithOffset(date) {
+  const offset = offsetName(date);
+  return `${inputText(date)}:00${offset === 'UTC' ? 'Z' : offset.slice(3)}`;
+}
+
+/** Creates a labelled field with a hint and an error: `{ element, input, hint, showError(message) }`. */
+function fieldWithError(title, attributes, hintText) {
+  const hintId = uniqueId('hint');
+  const errorId = uniqueId('error');
+  const hint = h('p.hint', { id: hintId }, hintText);
+  const error = h('p.error', { id: errorId, hidden: true });
+  const input = h('input', { ...attributes, autocomplete: 'off', 'aria-describedby': `${hintId} ${errorId}` });
+  const showError = (message) => {
+    error.hidden = !message;
+    setChildren(error, message && isolate(toSentence(message)));
+    input.setAttribute('aria-invalid', String(Boolean(message)));
+  };
+  return { element: h('div.plan-field', null, labeledField(h('span', null, title), input), hint, error), input, hint, showError };
+}
+
+const AT_HINT = 'Without a time, somebody applies the proposal by hand.';
+const GRACE_HINT = 'How long after that time the proposal is still applied. Later it fails and changes nothing.';
+const AFTER_HINT = 'The number of an earlier proposal that has to be applied before.';
+
+/** The fields of a plan, and their values. */
+class PlanFields {
+  constructor({ at, grace_minutes: grace, after }) {
+    this.initialAt = at;
+    this.at = fieldWithError(['Apply at ', h('span.muted', null, `(${timePreference.utc ? 'UTC' : 'local time'}, optional)`)], {
+      type: 'datetime-local', name: 'at', value: at ? inputText(new Date(at)) : '', min: inputText(new Date()), oninput: () => this.update(),
+    }, AT_HINT);
+    this.grace = fieldWithError('Grace period in minutes', {
+      type: 'number', name: 'grace_minutes', min: 1, max: MAX_GRACE_MINUTES, step: 1, value: String(grace ?? DEFAULT_GRACE_MINUTES),
+      oninput: () => this.grace.showError(null),
+    }, GRACE_HINT);
+    this.after = fieldWithError(['After proposal ', h('span.muted', null, '(optional)')], {
+      type: 'number', name: 'after', min: 1, step: 1, value: after ? String(after) : '', placeholder: 'Number', oninput: () => this.after.showError(null),
+    }, AFTER_HINT);
+    this.clearButton = button('Clear the time', () => this.clear(), undefined, 'button.subtle');
+    this.at.element.append(this.clearButton);
+    this.element = h('fieldset.plan-fields', null, h('legend', null, 'Plan'), this.at.element, this.grace.element, this.after.element);
+    this.update();
+  }
+
+  get date() {
+    return inputDate(this.at.input.value);
+  }
+
+  /** Shows the chosen time with its offset. Without a time there is no grace period. */
+  update() {
+    const { date } = this;
+    this.at.showError(null);
+    // Local times are ambiguous: the reader sees the instant that is sent.
+    setChildren(this.at.hint, date ? [h('time', { datetime: date.toISOString() }, formatSchedule(date)), ', ', relativeTime(date), '.'] : AT_HINT);
+    this.grace.element.hidden = !date;
+    this.clearButton.hidden = !date;
+  }
+
+  clear() {
+    this.at.input.value = '';
+    this.update();
+    this.at.input.focus();
+  }
+
+  value() {
+    const { date } = this;
+    const after = this.after.input.value.trim();
+    if (!date && !after) return undefined;
+    const grace = date && Number(this.grace.input.value);
+    // The field has no seconds, so a time that was not edited is returned as it is.
+    const isEdited = !this.initialAt || this.at.input.value !== inputText(new Date(this.initialAt));
+    return {
+      ...(date && { at: isEdited ? timeWithOffset(date) : this.initialAt }),
+      // The default is omitted, as the service omits it.
+      ...(date && grace !== DEFAULT_GRACE_MINUTES && { grace_minutes: grace }),
+      ...(after && { after: Number(after) }),
+    };
+  }
+
+  validate() {
+    const errors = [
+      [this.at, this.atError()],
+      [this.grace, this.date && integerError(this.grace.input, MAX_GRACE_MINUTES)],
+      [this.after, this.after.input.value.trim() || this.after.input.validity.badInput ? integerError(this.after.input) : null],
+    ];
+    for (const [field, message] of errors) field.showError(message);
+    const firstInvalid = errors.find(([, message]) => message);
+    firstInvalid?.[0].input.focus();
+    return !firstInvalid;
+  }
+
+  atError() {
+    const { date } = this;
+    // A half-filled field has no value.
+    if (!date) return this.at.input.validity.badInput ? 'enter date and time, or clear the time' : null;
+    if (Number.isNaN(date.getTime())) return 'enter date and time';
+    if (date <= Date.now()) return 'the time must be in the future';
+    return date - Date.now() > MAX_DAYS_AHEAD * 86_400_000 ? `the time must be within ${MAX_DAYS_AHEAD} days` : null;
+  }
+
+  showErrors(errors) {
+    const fields = { '/plan/at': this.at, '/plan/grace_minutes': this.grace, '/plan/after': this.after };
+    const belongsHere = ({ pointer }) => Boolean(fields[pointer]);
+    for (const { pointer, detail } of errors.filter(belongsHere)) fields[pointer].showError(detail);
+    fields[errors.find(belongsHere)?.pointer]?.input.focus();
+    return errors.filter((error) => !belongsHere(error));
+  }
+}
+
+/** Returns the error of a number field, or null for an integer from 1 to `max`. */
+function integerError(input, max = Infinity) {
+  const number = Number(input.value);
+  const isValid = input.value.trim() !== '' && Number.isInteger(number) && number >= 1 && number <= max;
+  if (isValid) return null;
+  return max === Infinity ? 'enter the number of a proposal' : `must be an integer between 1 and ${max}`;
+}
+
+/**
+ * Creates the fields of a plan: `{ element, value(), validate(), showErrors(errors) }`.
+ *
+ * `initial` is the plan of a proposal, `{ at, grace_minutes, after }` without what is not set. `value()` returns such a plan
+ * with the offset of the browser's time zone in `at`, for `plan` in the body of a request, or undefined if nothing is set.
+ * `validate()` shows the errors, focuses the first invalid field, and returns whether the plan is valid. `showErrors(errors)`
+ * shows the errors of a problem at their fields, and returns the errors of other parts of the request.
+ */
+export const planFields = (initial = {}) => new PlanFields(initial);

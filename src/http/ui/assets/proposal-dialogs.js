@@ -1,0 +1,128 @@
+// The dialogs of a proposal: a verdict, the application, the withdrawal. Each is bound to the edition on the screen.
+import { fetchJson, newIdempotencyKey, request } from './api.js';
+import { valueDiff } from './diff.js';
+import { h, isolate, setChildren } from './dom.js';
+import { label, pluralize } from './format.js';
+import { markOwnRevision } from './live.js';
+import { button } from './page.js';
+import { errorAlert, openDialog, openReasonDialog, reasonField } from './parts.js';
+
+const MAX_NOTE_LENGTH = 500;
+
+export const proposalPath = (number) => `/admin/proposals/${number}`;
+
+/** The texts of the dialogs by step. `note` is the label of the note's field; a step without a note gives no verdict. */
+const DIALOGS = {
+  approve: { title: 'Approve', action: 'Approve', note: 'Note (optional)', verdict: 'approve', doneText: 'Approved' },
+  'approve-and-apply': {
+    title: 'Approve and apply', action: 'Approve and apply', note: 'Note (optional)', verdict: 'approve', applies: true, doneText: 'Approved and applied',
+    about: 'The changes below become the current settings at once.',
+  },
+  object: {
+    title: 'Object to', action: 'Object', note: 'What has to change? (optional)', verdict: 'object', doneText: 'Objected to',
+    about: 'Your objection blocks the proposal until you approve, or until somebody writes a new edition.',
+  },
+  acknowledge: {
+    title: 'Acknowledge', action: 'Acknowledge', note: 'Note (optional)', verdict: 'acknowledge', doneText: 'Acknowledged',
+    about: 'You confirm that you have looked at the change, which was applied without its approvals.',
+  },
+  apply: { title: 'Apply', action: 'Apply', applies: true, doneText: 'Applied', about: 'The changes below become the current settings at once.' },
+  emergency: {
+    title: 'Apply as emergency:', action: 'Apply as emergency', applies: true, isEmergency: true, doneText: 'Applied as emergency',
+    about: 'The changes below become the current settings at once: without the missing approvals, before the scheduled time, and in spite of a freeze. An alert is sent, and sent again every day until another person acknowledges the change.',
+  },
+};
+
+/**
+ * Opens the dialog of `step` for the edition `proposal`. Returns a promise of `{ text, revision }` after the step,
+ * `{ isOutdated: true }` if a newer edition exists, or undefined if cancelled. `onopen(close)` receives the function that
+ * closes the dialog.
+ */
+export function openStepDialog(step, proposal, onopen) {
+  return openDialog((close) => {
+    onopen(close);
+    return new StepDialog(DIALOGS[step], proposal, close).dialogParts();
+  });
+}
+
+class StepDialog {
+  constructor(texts, proposal, close) {
+    Object.assign(this, { texts, proposal, close, lastRequest: null });
+    this.note = texts.note && h('textarea', { name: 'note', rows: 2, maxlength: String(MAX_NOTE_LENGTH), dir: 'auto', autofocus: true });
+    this.reason = texts.isEmergency && reasonField('Why nobody can be asked before');
+    this.errors = h('div', { 'aria-live': 'assertive' });
+    this.submitButton = h(`button${texts.isEmergency ? '.danger' : '.primary'}`, { type: 'submit', autofocus: !texts.note && !texts.isEmergency }, texts.action);
+  }
+
+  dialogParts() {
+    const { number, edition, reason, changes } = this.proposal;
+    const change = ({ key, value, current_value: current }) => h('article.review-item', null,
+      h('h3', null, isolate(label(key)), ' ', h('code.muted', null, isolate(key))), h('div.long', { tabindex: '0', role: 'group', 'aria-label': `Change of ${label(key)}` }, valueDiff(current, value)));
+    return {
+      title: `${this.texts.title} edition ${edition} of proposal ${number}`,
+      about: this.texts.about,
+      wide: true,
+      body: [
+        h('p', null, 'Reason: ', isolate(reason)),
+        // The values of an applied proposal are the current ones.
+        this.proposal.state === 'open' && h('div.stack', null, changes.map(change)),
+        this.note && h('label.field', null, this.texts.note, this.note),
+        this.reason && this.reason.element,
+        this.errors,
+      ],
+      actions: [button('Cancel', () => this.close()), this.submitButton],
+      submit: () => this.submit(),
+    };
+  }
+
+  async submit() {
+    if (this.submitButton.disabled || (this.reason && !this.reason.validate())) return;
+    this.submitButton.disabled = true;
+    setChildren(this.errors);
+    try {
+      this.close(await this.isOutdated() ? { isOutdated: true } : await this.send());
+    } catch (problem) {
+      if (problem.code === 'edition_outdated') {
+        this.close({ isOutdated: true });
+        return;
+      }
+      setChildren(this.errors, errorAlert(problem));
+      this.submitButton.disabled = false;
+    }
+  }
+
+  /** Whether the service has other content than the screen. Only the number of the edition is part of the request. */
+  async isOutdated() {
+    const { edition, digest } = await fetchJson(proposalPath(this.proposal.number));
+    return edition !== this.proposal.edition || digest !== this.proposal.digest;
+  }
+
+  async send() {
+    const { number, edition, changes } = this.proposal;
+    const { verdict, applies, isEmergency, doneText } = this.texts;
+    const note = this.note?.value.trim();
+    const path = `${proposalPath(number)}/${verdict ? 'verdicts' : 'apply'}`;
+    const body = verdict ? { edition, verdict, ...(note && { note }), ...(applies && { apply: true }) }
+      : { edition, ...(isEmergency && { reason: this.reason.value() }) };
+    // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
+    const text = JSON.stringify(body);
+    if (this.lastRequest?.text !== text) this.lastRequest = { text, idempotencyKey: newIdempotencyKey() };
+    const { data } = await request('POST', path, { query: { emergency: isEmergency }, body, idempotencyKey: this.lastRequest.idempotencyKey });
+    // A verdict has the change as a member, and the application is the change.
+    const revision = applies ? (verdict ? data.changed : data).revision : null;
+    if (revision) markOwnRevision(revision);
+    const result = revision ? `: ${pluralize(changes.length, 'change')} as revision ${revision}` : '';
+    return { text: `${doneText} proposal ${number}${result}.`, revision };
+  }
+}
+
+/** Opens the dialog to withdraw a proposal. Returns a promise of `{ text }`, or undefined if cancelled. */
+export const openWithdrawDialog = ({ number }) => openReasonDialog({
+  title: `Withdraw proposal ${number}`,
+  about: 'A withdrawn proposal stays in the list and is never applied.',
+  action: 'Withdraw',
+  isDestructive: true,
+}, async (reason) => {
+  await request('POST', `${proposalPath(number)}/withdraw`, { body: { reason }, idempotencyKey: newIdempotencyKey() });
+  return { text: `Withdrew proposal ${number}.` };
+});
