@@ -93,7 +93,7 @@ async function hearOfEdit(ada, ben) {
   await dialogOf(ada).getByLabel('Reason').fill('ben is right');
   await dialogOf(ada).getByRole('button', { name: 'Withdraw', exact: true }).click();
   await ada.getByText('Withdrawn by ada: “ben is right”.').waitFor();
-  await visit(ada, '#/proposals?show=over');
+  await visit(ada, '#/proposals?show=closed');
   await ada.getByRole('row', { name: /reads best/ }).getByText('withdrawn').waitFor();
 }
 
@@ -198,7 +198,7 @@ async function resolveConflicts(ada, number) {
   await ada.getByRole('region', { name: 'Editions' }).locator('ins, .value').filter({ hasText: '31' }).first().waitFor();
 }
 
-/** Lists of more than one page: the newest 50 first, the others on request. The first page of all has no proposal that is over. */
+/** Lists of more than one page: the newest 50 first, the others on request. The first page of all has no closed proposal. */
 async function pageThrough(ada) {
   const { version } = await setting('BRUNE_PROMPT_ID');
   const changes = [{ key: 'BRUNE_PROMPT_ID', value: 'pmpt_other', version }];
@@ -209,7 +209,7 @@ async function pageThrough(ada) {
   assert.equal(await rows.count(), 50);
   await ada.getByRole('button', { name: 'Load more' }).click();
   await rows.nth(51).waitFor();
-  await visit(ada, '#/proposals?show=over');
+  await visit(ada, '#/proposals?show=closed');
   await ada.getByRole('row', { name: /reads best/ }).waitFor();
   await ada.getByRole('combobox', { name: 'State' }).selectOption('applied');
   await ada.getByRole('row', { name: /reads best/ }).waitFor({ state: 'detached' });
