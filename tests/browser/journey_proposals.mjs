@@ -134,7 +134,7 @@ async function failAndApplyAsEmergency(ada, ben) {
   await dialogOf(ada).getByRole('button', { name: 'Write new edition' }).click();
   await ada.getByText(`Wrote edition 2 of proposal ${number}.`).waitFor();
   await step(ada, 'Apply as emergency…').click();
-  await dialogOf(ada).getByLabel('Why nobody can be asked before').fill('nobody else is awake');
+  await dialogOf(ada).getByLabel('Why the change cannot wait for approvals').fill('nobody else is awake');
   await dialogOf(ada).getByRole('button', { name: 'Apply as emergency', exact: true }).click();
   await ada.getByText('ada applied the change as an emergency. Nobody has acknowledged the change yet.').waitFor();
   assert.ok(await step(ada, 'Acknowledge…').isDisabled());
@@ -159,7 +159,7 @@ async function waitForFreeze(ben) {
   assert.ok(await step(ben, 'Apply…').isDisabled());
   await api('POST', `/admin/freezes/${id}/end`, { reason: 'all are back' });
   // The page hears of the end by itself.
-  await ben.getByText('Nothing stands in the way.').waitFor();
+  await ben.getByText('The proposal can be applied now.').waitFor();
   await perform(ben, 'Apply…', 'Apply');
   await ben.getByText(`Applied proposal ${number}: 1 change as revision`).waitFor();
 }

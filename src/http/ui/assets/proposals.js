@@ -5,7 +5,7 @@ import { label, pluralize, relativeTimeElement } from './format.js';
 import { liveTable, poll } from './live-table.js';
 import { labeledField, link, selectField, tableRow } from './page.js';
 import { emptyState, pageHeader } from './parts.js';
-import { keyNames, proposalHash, stateElement } from './proposal-words.js';
+import { keyNames, proposalHash, stateElement } from './proposal-text.js';
 import { replaceParameters } from './route.js';
 import { ensureSettings, store } from './store.js';
 
