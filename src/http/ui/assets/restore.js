@@ -2,7 +2,7 @@
 import { fetchJson, idempotencyKeys, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { h, isolate, setChildren, showToast } from './dom.js';
-import { label, pluralize, relativeTimeElement, toSentence } from './format.js';
+import { label, pluralize, relativeTimeElement, settingName, toSentence } from './format.js';
 import { markOwnRevision } from './live.js';
 import { button, table, tableRow } from './page.js';
 import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
@@ -198,7 +198,7 @@ function planElements({ changed, unchanged, ignored, changed_since: laterChanges
 function changeRow({ key, old_value: before, new_value: after, version }, laterChanges) {
   const laterChange = laterChanges.find((change) => change.key === key);
   return tableRow(COLUMNS, null,
-    [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))],
+    settingName(key),
     [valueDiff(before, after), h('div.hint', null, `saved as version ${version}`)],
     laterChange ? [isolate(laterChange.changed_by), ' ', relativeTimeElement(laterChange.changed_at), h('div.hint', null, `version ${laterChange.version}`)] : 'none');
 }
