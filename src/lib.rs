@@ -143,8 +143,8 @@
 //! 4. [`settings::apply_due_proposals`] runs on every instance. A query without a lock finds what is due; under the lock
 //!    the state is read again, so one instance acts. The edits then go through the write path of a PATCH
 //!    (`settings/change/apply.rs`), as does `…/apply`.
-//! 5. At the commit, a deferred trigger requires a proposal with exactly this change and enough approvals, or a bypass. An
-//!    emergency is a proposal that is applied at once with a bypass.
+//! 5. At the commit, a deferred trigger requires a proposal with exactly this change and enough approvals, or an
+//!    emergency: a proposal that is applied at once and names who bypassed the approvals.
 //! 6. Each step enqueues its message in its transaction (`settings/proposal/message.rs`). The time of the last alert of an
 //!    emergency is a row, so one instance sends each reminder (`settings/proposal/remind.rs`).
 //!
