@@ -72,6 +72,9 @@ impl SettingsWriter {
         edits: &[Edit],
         options: &WriteOptions,
     ) -> Result<ChangeResult, Error> {
+        if options.approval == Approval::Emergency {
+            options.require_person()?;
+        }
         // One deadline for all attempts, so that a caller waits no longer for a retried write.
         let deadline = Deadline::standard();
         let mut retry = Retry::until(deadline);

@@ -120,6 +120,7 @@ impl From<settings::Error> for Problem {
                 conflicts: Some(Conflicts::Changes(conflicts)),
                 ..Members::default()
             }),
+            E::Delegated => Self::new(Code::DelegatedToken, detail),
             E::ApprovalRequired(keys) => {
                 Self::new(Code::ApprovalRequired, detail).with_members(Members {
                     keys: Some(keys),
@@ -162,7 +163,6 @@ impl From<settings::ProposalError> for Problem {
             E::Closed { revision, .. } => Self::new(Code::ProposalClosed, detail)
                 .with_members(Members { applied_revision: revision, ..Members::default() }),
             E::SelfApproval => Self::new(Code::SelfApproval, detail),
-            E::Delegated => Self::new(Code::DelegatedVerdict, detail),
             E::NotApproved(status) => Self::new(Code::NotApproved, detail)
                 .with_members(Members { standing: Some(*status), ..Members::default() }),
             E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)

@@ -49,6 +49,7 @@ impl SettingsWriter {
         change: &ProposalChange,
         options: &WriteOptions,
     ) -> Result<WrittenEdition, Error> {
+        options.require_person()?;
         self.refuse_edits(actor, change, options).await?;
         step::run(self, options.on_success(), &Propose { actor, change, options }).await
     }
@@ -62,6 +63,7 @@ impl SettingsWriter {
         change: &ProposalChange,
         options: &WriteOptions,
     ) -> Result<WrittenEdition, Error> {
+        options.require_person()?;
         self.refuse_edits(actor, change, options).await?;
         let step = WriteEdition { number, expected, actor, change, options };
         step::run(self, options.on_success(), &step).await
@@ -75,10 +77,7 @@ impl SettingsWriter {
         judgement: &Judgement,
         options: &WriteOptions,
     ) -> Result<Option<ChangeResult>, Error> {
-        // Otherwise one person could write a proposal, and approve the proposal in the name of another.
-        if person.is_delegated {
-            return Err(Error::Delegated);
-        }
+        options.require_person()?;
         if let Some(kind) = self.scanner.scan(&judgement.note) {
             return Err(Error::SecretInNote(kind));
         }
@@ -103,7 +102,8 @@ impl SettingsWriter {
         options: &WriteOptions,
     ) -> Result<ChangeResult, Error> {
         if let Some(reason) = emergency.clone() {
-            let Person { user, request, .. } = person.clone();
+            options.require_person()?;
+            let Person { user, request } = person.clone();
             self.refuse_secret_reason(&Actor { user, reason, request }, options.dry_run).await?;
         }
         let step = Apply { number, edition, person, emergency, options };

@@ -56,7 +56,7 @@ pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>
         position = next.await?;
         let Some((_, number)) = position else { return Ok(outcomes) };
         let user = UserId::service("schedule");
-        let person = Person { user, request: RequestId::new(), is_delegated: false };
+        let person = Person { user, request: RequestId::new() };
         let step = ApplyWhenDue { number, person };
         // An error of one proposal must not keep the proposals after it from being applied.
         let outcome = step::run(writer, OnSuccess::Commit, &step).await;

@@ -35,9 +35,6 @@ pub enum Error {
     /// An author judges the own proposal in favour.
     #[error("a proposal is approved by somebody who wrote none of its editions")]
     SelfApproval,
-    /// Somebody judges in the name of another person.
-    #[error("a verdict is given in person, and the token says that somebody acts for its subject")]
-    Delegated,
     /// Approvals are missing, or somebody objects.
     #[error("{} of {} approvals, {} objections", .0.approvals.len(), .0.needed, .0.objections.len())]
     NotApproved(Box<ApprovalStatus>),

@@ -8,8 +8,12 @@ use crate::support::{Call, Instance, Reply, TestApp, admin, psql};
 
 const SETTINGS: &str = "/admin/global-settings";
 
-/// Every way to write the cooldown over HTTP, by name. `parameters` are of the query.
-async fn doors<'a>(instance: &'a Instance, parameters: &str) -> Vec<(&'static str, Call<'a>)> {
+/// Every way to write the cooldown over HTTP with `token`, by name. `parameters` are of the query.
+pub(super) async fn doors<'a>(
+    instance: &'a Instance,
+    token: &str,
+    parameters: &str,
+) -> Vec<(&'static str, Call<'a>)> {
     let (current, version) = value(instance, COOLDOWN).await;
     let new = current.as_i64().unwrap() + 1;
     let history = format!("{SETTINGS}/history?key={COOLDOWN}&action=update");
@@ -21,7 +25,7 @@ async fn doors<'a>(instance: &'a Instance, parameters: &str) -> Vec<(&'static st
             (true, _) => "&",
             (false, _) => "?",
         };
-        instance.call(method, &format!("{path}{mark}{parameters}")).bearer(&admin("ana"))
+        instance.call(method, &format!("{path}{mark}{parameters}")).bearer(token)
     };
     let roll_back = |target: serde_json::Value| {
         let mut body = target;
@@ -75,7 +79,7 @@ async fn changed_before() -> TestApp {
 #[tokio::test]
 async fn no_route_writes_a_protected_setting_without_approvals() {
     let app = changed_before().await;
-    for (door, call) in doors(&app.instance, "").await {
+    for (door, call) in doors(&app.instance, &admin("ana"), "").await {
         let reply = call.send().await;
         assert_eq!(reply.status.as_u16(), 403, "{door}: {}", reply.text);
         let problem = reply.problem(403, "approval_required");
@@ -88,7 +92,7 @@ async fn no_route_writes_a_protected_setting_without_approvals() {
 #[tokio::test]
 async fn every_route_has_the_same_emergency() {
     let app = changed_before().await;
-    let count = doors(&app.instance, "").await.len();
+    let count = doors(&app.instance, &admin("ana"), "").await.len();
     for index in 0..count {
         let (_, version) = value(&app.instance, COOLDOWN).await;
         if value(&app.instance, COOLDOWN).await.0 == json!(30) {
@@ -99,7 +103,8 @@ async fn every_route_has_the_same_emergency() {
         }
         let before = psql::count(&app.db.admin(), "select count(*) from brune_proposal").await;
         let (_, version) = value(&app.instance, COOLDOWN).await;
-        let (door, call) = doors(&app.instance, "emergency=true").await.swap_remove(index);
+        let (door, call) =
+            doors(&app.instance, &admin("ana"), "emergency=true").await.swap_remove(index);
         let reply = call.send().await;
         assert!(reply.status.is_success(), "{door}: {} {}", reply.status, reply.text);
         assert_eq!(value(&app.instance, COOLDOWN).await.1, version + 1, "{door}");
@@ -122,7 +127,7 @@ async fn every_rehearsal_is_refused_as_the_write() {
     let app = changed_before().await;
     let refusals = async |parameters: &str| {
         let mut refusals = Vec::new();
-        for (door, call) in doors(&app.instance, parameters).await {
+        for (door, call) in doors(&app.instance, &admin("ana"), parameters).await {
             refusals.push((door, refusal(door, call.send().await)));
         }
         refusals

@@ -1,5 +1,6 @@
 //! Proposals: protected settings change only with the approval of other people.
 
+mod attacks;
 mod bad_input;
 mod catalog;
 mod complaints;

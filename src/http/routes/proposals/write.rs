@@ -30,13 +30,13 @@ use crate::{
 };
 
 problems! {
-    ProposeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked,
+    ProposeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, DelegatedToken, KeyLocked,
     RequestTimeout, VersionConflict, FleetOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
     VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
-    EditProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked,
+    EditProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, DelegatedToken, KeyLocked,
     ProposalNotFound, RequestTimeout, VersionConflict, ProposalClosed, EditionMismatch, PayloadTooLarge,
     UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }

@@ -1,0 +1,77 @@
+//! What an attacker found in the routes of proposals and freezes.
+
+use axum::http::Method;
+use chrono::{Datelike, TimeDelta};
+use serde_json::{Value, json};
+
+use super::{
+    COOLDOWN, PER_DAY, PROPOSALS, apply, approve, blocks,
+    catalog::{GOES, ONE},
+    doors::doors,
+    due::{in_minutes, let_minutes_pass, schedule},
+    edit, find, get, judge, post, proposal, propose, protected,
+};
+use crate::support::{TestApp, admin, delegated_admin, psql};
+
+const SETTINGS: &str = "/admin/global-settings";
+
+#[tokio::test]
+async fn nobody_proposes_in_the_name_of_another_person() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    let delegated = delegated_admin("dan", "ben");
+    for query in ["", "?dry_run=true"] {
+        let path = format!("{PROPOSALS}{query}");
+        let call = app.instance.post(&path).bearer(&delegated);
+        let proposed = call.json(&proposal(&[(COOLDOWN, json!(50), 1)])).send().await;
+        let problem = proposed.problem(403, "delegated_token");
+        assert!(problem["detail"].as_str().unwrap().contains("in person"), "{problem}");
+        let path = format!("{PROPOSALS}/{number}{query}");
+        let call = app.instance.call(Method::PUT, &path).bearer(&delegated);
+        let call = call.header("if-match", "\"e1\"").json(&proposal(&[(COOLDOWN, json!(50), 1)]));
+        call.send().await.problem(403, "delegated_token");
+        let emergency =
+            if query.is_empty() { "?emergency=true" } else { "?dry_run=true&emergency=true" };
+        let path = format!("{PROPOSALS}/{number}/apply{emergency}");
+        let call = app.instance.post(&path).bearer(&delegated);
+        let call = call.json(&json!({"edition": 1, "reason": "on fire"}));
+        call.send().await.problem(403, "delegated_token");
+    }
+    assert_eq!(find(&app.instance, number).await["edition"], 1);
+    assert_eq!(psql::count(&app.db.admin(), "select count(*) from brune_proposal").await, 1);
+    // An approved change is the approvers' decision, and a withdrawal permits nothing.
+    approve(&app.instance, "ben", number).await.ok();
+    let path = format!("{PROPOSALS}/{number}/apply");
+    let call = app.instance.post(&path).bearer(&delegated).json(&json!({"edition": 1}));
+    call.send().await.ok();
+}
+
+#[tokio::test]
+async fn nobody_has_an_emergency_in_the_name_of_another_person() {
+    let app = protected().await;
+    app.instance.change(&[(PER_DAY, json!(5), 1)]).await.ok();
+    let body =
+        json!({"reason": "on fire", "changes": [{"key": COOLDOWN, "value": 45, "version": 1}]});
+    let path = format!("{SETTINGS}?emergency=true");
+    app.instance.patch(&path).bearer(&admin("ana")).json(&body).send().await.ok();
+    let delegated = delegated_admin("dan", "ben");
+    for (door, call) in doors(&app.instance, &delegated, "emergency=true").await {
+        let reply = call.send().await;
+        assert_eq!(reply.body["code"], "delegated_token", "{door}: {}", reply.text);
+        reply.problem(403, "delegated_token");
+    }
+    for (door, call) in doors(&app.instance, &delegated, "emergency=true&dry_run=true").await {
+        let reply = call.send().await;
+        let refusal = if door.starts_with("import") {
+            &reply.body["refusal"]["code"]
+        } else {
+            &reply.body["code"]
+        };
+        assert_eq!(refusal, "delegated_token", "{door}: {}", reply.text);
+    }
+    let emergencies = "select count(*) from brune_proposal where bypassed_by is not null";
+    assert_eq!(psql::count(&app.db.admin(), emergencies).await, 1);
+    // A plain write of a setting without protection needs nobody else.
+    let body = json!({"reason": "a test", "changes": [{"key": PER_DAY, "value": 6, "version": 2}]});
+    app.instance.patch(SETTINGS).bearer(&delegated).json(&body).send().await.ok();
+}
