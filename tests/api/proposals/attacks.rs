@@ -75,3 +75,23 @@ async fn nobody_has_an_emergency_in_the_name_of_another_person() {
     let body = json!({"reason": "a test", "changes": [{"key": PER_DAY, "value": 6, "version": 2}]});
     app.instance.patch(SETTINGS).bearer(&delegated).json(&body).send().await.ok();
 }
+
+#[tokio::test]
+async fn a_freeze_begins_within_a_year() {
+    let app = protected().await;
+    let day = 24 * 60;
+    for (start, end, status) in [(367, 368, 400), (365, 366, 201), (365, 365 + 93, 400)] {
+        let freeze = json!({"reason": "holidays", "starts_at": in_minutes(start * day), "ends_at": in_minutes(end * day)});
+        let reply = post(&app.instance, "ana", "/admin/freezes", &freeze).await;
+        assert_eq!(reply.status.as_u16(), status, "{start}: {}", reply.text);
+        if start == 367 {
+            assert_eq!(reply.body["errors"][0]["pointer"], "/starts_at", "{}", reply.text);
+        }
+    }
+    let far = brune::clock::Clock::system().now() + TimeDelta::days(366);
+    let freezes = get(&app.instance, "/admin/freezes").send().await.ok();
+    for freeze in freezes["freezes"].as_array().unwrap() {
+        let start = chrono::DateTime::parse_from_rfc3339(freeze["starts_at"].as_str().unwrap());
+        assert!(start.unwrap().year() <= far.year(), "{freeze}");
+    }
+}
