@@ -77,6 +77,30 @@ async fn nobody_has_an_emergency_in_the_name_of_another_person() {
 }
 
 #[tokio::test]
+async fn a_time_exists_and_has_four_digits_of_a_year() {
+    let app = protected().await;
+    for time in ["2027-01-01T00:00:60Z", "2026-12-31T23:59:60Z", "9999-12-31T23:59:59-23:59"] {
+        let mut body = proposal(&[(PER_DAY, json!(5), 1)]);
+        body["plan"] = json!({"at": time});
+        let problem = post(&app.instance, "ana", PROPOSALS, &body).await;
+        let problem = problem.problem(400, "malformed_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/plan/at", "{time}: {problem}");
+        for member in ["starts_at", "ends_at"] {
+            let mut freeze = json!({"reason": "holidays", "starts_at": in_minutes(5), "ends_at": in_minutes(60)});
+            freeze[member] = json!(time);
+            let problem = post(&app.instance, "ana", "/admin/freezes", &freeze).await;
+            let problem = problem.problem(400, "malformed_request");
+            let pointer = format!("/{member}");
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{time}: {problem}");
+        }
+        for path in ["/admin/global-settings?at=", "/admin/global-settings/history?since="] {
+            let reply = get(&app.instance, &format!("{path}{time}")).send().await;
+            reply.problem(400, "malformed_request");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_freeze_begins_within_a_year() {
     let app = protected().await;
     let day = 24 * 60;
