@@ -51,13 +51,11 @@ pub(super) async fn draft(
         return Err(ChangeError::VersionRequired(keys).into());
     }
     let before = change::current_entries(conn, schema, &edits).await?;
-    let (later, own): (Vec<_>, Vec<_>) =
-        edits.into_iter().partition(|edit| earlier.contains_key(&edit.definition.key));
-    let conflicts = change::version_conflicts(conn, schema, &own, &before).await?;
+    // Also of a setting that the predecessor changes: nobody knows the version that the predecessor will write.
+    let conflicts = change::version_conflicts(conn, schema, &edits, &before).await?;
     if !conflicts.is_empty() {
         return Err(ChangeError::Stale(conflicts).into());
     }
-    let edits: Vec<_> = own.into_iter().chain(later).collect();
     check_result(schema, &edits, &before, &earlier)?;
     let edits = edits.iter().map(|edit| {
         let key = edit.definition.key.clone();

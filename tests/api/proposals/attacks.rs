@@ -119,3 +119,28 @@ async fn a_freeze_begins_within_a_year() {
         assert!(start.unwrap().year() <= far.year(), "{freeze}");
     }
 }
+
+#[tokio::test]
+async fn a_version_of_a_shared_setting_is_the_current_one() {
+    let app = protected().await;
+    let first = propose(&app.instance, "ana", &[(PER_DAY, json!(5), 1)]).await;
+    let follow = |version: Value| {
+        let mut body = proposal(&[(PER_DAY, json!(6), 1)]);
+        body["plan"] = json!({"after": first});
+        body["changes"][0]["version"] = version;
+        body
+    };
+    for version in [2, 7, 9_007_199_254_740_991_i64] {
+        let reply = post(&app.instance, "ana", PROPOSALS, &follow(json!(version))).await;
+        let problem = reply.problem(409, "version_conflict");
+        assert_eq!(problem["conflicts"][0]["current_version"], 1, "{problem}");
+    }
+    let number =
+        post(&app.instance, "ana", PROPOSALS, &follow(json!(1))).await.ok()["number"].clone();
+    assert_eq!(blocks(&find(&app.instance, number.as_i64().unwrap()).await), ["predecessor"]);
+    let edited = edit(&app.instance, "ana", number.as_i64().unwrap(), 1, &follow(json!(2))).await;
+    edited.problem(409, "version_conflict");
+    let mut unversioned = follow(json!(1));
+    unversioned["changes"][0].as_object_mut().unwrap().remove("version");
+    post(&app.instance, "ana", PROPOSALS, &unversioned).await.ok();
+}
