@@ -323,10 +323,15 @@ impl From<sessions::Error> for Problem {
     }
 }
 
-impl From<sessions::SecretInReason> for Problem {
-    fn from(err: sessions::SecretInReason) -> Self {
-        let error = FieldError::at("/reason", "secret_like_value", err.0.detail());
-        Self::new(Code::SecretLike, format!("{err}; nothing was ended")).with_errors(error)
+impl From<sessions::EndReasonError> for Problem {
+    fn from(err: sessions::EndReasonError) -> Self {
+        use sessions::EndReasonError as E;
+        let detail = format!("{err}; nothing was ended");
+        match err {
+            E::Secret(kind) => Self::new(Code::SecretLike, detail)
+                .with_errors(FieldError::at("/reason", "secret_like_value", kind.detail())),
+            E::Database(err) => err.into(),
+        }
     }
 }
 

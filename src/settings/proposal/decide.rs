@@ -78,7 +78,11 @@ impl SettingsWriter {
         options: &WriteOptions,
     ) -> Result<Option<ChangeResult>, Error> {
         options.require_person()?;
-        if let Some(kind) = self.scanner.scan(&judgement.note) {
+        let Person { user, request } = person.clone();
+        // The entry of a refused note has no other reason.
+        let actor = Actor { user, reason: Reason::withheld(), request };
+        let kind = self.scan_text(&actor, &judgement.note, options.dry_run).await?;
+        if let Some(kind) = kind {
             return Err(Error::SecretInNote(kind));
         }
         let step = Judge { number, person, judgement, options };

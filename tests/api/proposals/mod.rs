@@ -12,6 +12,7 @@ mod messages;
 mod pages;
 mod people;
 mod races;
+mod refused_texts;
 mod repeats;
 
 use serde_json::{Value, json};
