@@ -187,6 +187,10 @@ pub(super) fn status(proposal: &Value) -> String {
     }
 }
 
+fn has_objections(proposal: &Value) -> bool {
+    proposal["standing"]["objections"].as_array().is_some_and(|objections| !objections.is_empty())
+}
+
 /// Returns the command that takes a proposal further, if any.
 pub(super) fn next_step(proposal: &Value) -> Option<String> {
     let (number, edition) = (&proposal["number"], &proposal["edition"]);
@@ -204,6 +208,10 @@ pub(super) fn next_step(proposal: &Value) -> Option<String> {
         }
         "open" if blocks.clone().next().is_none() => {
             Some(format!("brune proposal apply {number} --edition {edition}"))
+        }
+        // More approvals do not help.
+        "open" if has_objections(proposal) => {
+            Some(format!("brune proposal edit {number} --edition {edition} KEY=VALUE…"))
         }
         "open" if blocks.any(|block| block["code"] == "not_approved") => {
             Some(format!("somebody else: brune proposal approve {number} --edition {edition}"))

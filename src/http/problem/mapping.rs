@@ -153,7 +153,7 @@ impl From<settings::ProposalError> for Problem {
         use settings::ProposalError as E;
         let detail = err.to_string();
         match err {
-            E::NotFound(_) => Self::new(Code::ProposalNotFound, detail),
+            E::NotFound(_) | E::EditionNotFound { .. } => Self::new(Code::ProposalNotFound, detail),
             E::EditionOutdated { edition, written_by } => Self::new(Code::EditionOutdated, detail)
                 .with_members(Members {
                     edition: Some(edition),
@@ -162,6 +162,8 @@ impl From<settings::ProposalError> for Problem {
                 }),
             E::Closed { revision, .. } => Self::new(Code::ProposalClosed, detail)
                 .with_members(Members { applied_revision: revision, ..Members::default() }),
+            E::NoEmergency => Self::new(Code::ValidationFailed, detail.clone())
+                .with_errors(FieldError::at("/verdict", "no_emergency", detail)),
             E::SelfApproval => Self::new(Code::SelfApproval, detail),
             E::NotApproved(status) => Self::new(Code::NotApproved, detail)
                 .with_members(Members { standing: Some(*status), ..Members::default() }),

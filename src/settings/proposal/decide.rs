@@ -305,7 +305,7 @@ fn outdated(content: Edition) -> Error {
 fn require_judgeable(proposal: &Proposal, verdict: VerdictKind) -> Result<(), Error> {
     match verdict {
         VerdictKind::Acknowledge if proposal.bypassed_by.is_some() => Ok(()),
-        VerdictKind::Acknowledge => require_state(proposal, &[]),
+        VerdictKind::Acknowledge => Err(Error::NoEmergency),
         VerdictKind::Approve | VerdictKind::Object => require_state(proposal, &[State::Open]),
     }
 }

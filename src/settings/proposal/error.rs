@@ -16,6 +16,14 @@ pub enum Error {
     /// No proposal has the number.
     #[error("there is no proposal {0}")]
     NotFound(i64),
+    /// The proposal has no such edition.
+    #[error("proposal {number} has no edition {edition}")]
+    EditionNotFound {
+        /// The number of the proposal.
+        number: i64,
+        /// The edition.
+        edition: i32,
+    },
     /// The current edition is another one.
     #[error("the current edition is {edition}, by {written_by}")]
     EditionOutdated {
@@ -32,6 +40,9 @@ pub enum Error {
         /// The revision of the change, if applied.
         revision: Option<i64>,
     },
+    /// Only an emergency is acknowledged.
+    #[error("only an emergency is acknowledged")]
+    NoEmergency,
     /// An author judges the own proposal in favour.
     #[error("a proposal is approved by somebody who wrote none of its editions")]
     SelfApproval,

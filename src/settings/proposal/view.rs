@@ -149,7 +149,7 @@ async fn read(
     let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
     let number_shown = edition.unwrap_or(proposal.edition);
     let content = proposals::find_edition(conn, proposal.id, number_shown).await?;
-    let content = content.ok_or(Error::NotFound(number))?;
+    let content = content.ok_or(Error::EditionNotFound { number, edition: number_shown })?;
     let needed = needed_approvals(schema, &content);
     let approval_status =
         proposals::approval_status(conn, proposal.id, number_shown, needed).await?;

@@ -144,3 +144,26 @@ async fn a_version_of_a_shared_setting_is_the_current_one() {
     unversioned["changes"][0].as_object_mut().unwrap().remove("version");
     post(&app.instance, "ana", PROPOSALS, &unversioned).await.ok();
 }
+
+#[tokio::test]
+async fn refusals_name_what_is_missing() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    let path = format!("{PROPOSALS}/{number}/editions/2");
+    let missing = get(&app.instance, &path).send().await.problem(404, "proposal_not_found");
+    assert_eq!(missing["detail"], format!("proposal {number} has no edition 2"), "{missing}");
+    let backwards = json!({"reason": "a\u{202E}bc", "ends_at": in_minutes(60)});
+    let reply = post(&app.instance, "ana", "/admin/freezes", &backwards).await;
+    let problem = reply.problem(400, "reason_required");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("the reason must not contain a character"), "{problem}");
+    let acknowledgement = json!({"edition": 1, "verdict": "acknowledge"});
+    let reply = judge(&app.instance, "ben", number, acknowledgement.clone()).await;
+    let problem = reply.problem(400, "validation_failed");
+    assert_eq!(problem["detail"], "only an emergency is acknowledged", "{problem}");
+    assert_eq!(problem["errors"][0]["pointer"], "/verdict", "{problem}");
+    approve(&app.instance, "ben", number).await.ok();
+    apply(&app.instance, "ben", number).await.ok();
+    let reply = judge(&app.instance, "cleo", number, acknowledgement).await;
+    reply.problem(400, "validation_failed");
+}
