@@ -167,3 +167,21 @@ async fn refusals_name_what_is_missing() {
     let reply = judge(&app.instance, "cleo", number, acknowledgement).await;
     reply.problem(400, "validation_failed");
 }
+
+#[tokio::test]
+async fn an_objection_says_what_has_to_change() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    for note in
+        [Value::Null, json!(""), json!("  "), json!("no"), json!("\u{200B}\u{200B}\u{200B}")]
+    {
+        let body = json!({"edition": 1, "verdict": "object", "note": note});
+        let problem = judge(&app.instance, "ben", number, body).await;
+        let problem = problem.problem(400, "malformed_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/note", "{problem}");
+    }
+    let body = json!({"edition": 1, "verdict": "object", "note": "why"});
+    judge(&app.instance, "ben", number, body).await.ok();
+    let body = json!({"edition": 1, "verdict": "approve", "note": ""});
+    judge(&app.instance, "ben", number, body).await.ok();
+}

@@ -57,7 +57,8 @@ body! {
         /// `approve`, `object`, or `acknowledge` for an emergency.
         #[example("approve")]
         verdict: VerdictKind,
-        /// A note for the readers.
+        /// A note for the readers. With `object` required, in 3 to 500 characters on one line, 3 of them visible: what has
+        /// to change.
         #[validate(length(max = 500))]
         note: Option<String>,
         /// Whether to apply the proposal in the same transaction, if the approvals suffice; only with `approve`.
@@ -124,6 +125,9 @@ pub(in crate::http) async fn judge(
         let detail = "requires the verdict `approve`: every other verdict applies nothing";
         return Err(Problem::malformed(FieldError::at("/apply", "without_approval", detail)));
     }
+    if given.verdict == VerdictKind::Object {
+        require_note(given.note.as_deref())?;
+    }
     let options = headers.options(&caller, dry_run, &bytes);
     let person = person(caller, request);
     let judgement = Judgement {
@@ -135,6 +139,13 @@ pub(in crate::http) async fn judge(
     let change = writer.judge(number, &person, &judgement, &options).await?;
     let proposal = settings::find_proposal(&pool, &settings, number, None).await?;
     JsonResponse::ok(&Judged { proposal, changed: change })
+}
+
+/// Requires a note of an objection: nobody can act on an objection without a reason.
+fn require_note(note: Option<&str>) -> Result<(), Problem> {
+    let Err(rule) = Reason::parse(note.unwrap_or_default()) else { return Ok(()) };
+    let detail = format!("must say what has to change, and {rule}");
+    Err(Problem::malformed(FieldError::at("/note", "note_required", detail)))
 }
 
 /// Applies a proposal: the changes of its current edition become the current settings.
