@@ -213,7 +213,15 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
         let lenient = self.is_lenient && !OF_ONE_SETTING;
         let (approval, is_awaited) = (parameters.approval(), parameters.is_awaited());
         let is_delegated = caller.is_delegated;
-        WriteOptions { revisions, lenient, dry_run, approval, idempotency, is_awaited, is_delegated }
+        WriteOptions {
+            revisions,
+            lenient,
+            dry_run,
+            approval,
+            idempotency,
+            is_awaited,
+            is_delegated,
+        }
     }
 }
 

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
     compute,
-    database::{
-        Connection, Deadline, OnSuccess, Pool, Retry, Transaction, TransactionError,
-    },
+    database::{Connection, Deadline, OnSuccess, Pool, Retry, Transaction, TransactionError},
     idempotency,
     outbox::Outbox,
     secret_scanner::{SecretKind, SecretScanner},

@@ -191,6 +191,10 @@ fn has_objections(proposal: &Value) -> bool {
     proposal["standing"]["objections"].as_array().is_some_and(|objections| !objections.is_empty())
 }
 
+fn needs_edit(block: &Value) -> bool {
+    matches!(block["code"].as_str(), Some("version_conflict" | "invalid"))
+}
+
 /// Returns the command that takes a proposal further, if any.
 pub(super) fn next_step(proposal: &Value) -> Option<String> {
     let (number, edition) = (&proposal["number"], &proposal["edition"]);
@@ -210,7 +214,7 @@ pub(super) fn next_step(proposal: &Value) -> Option<String> {
             Some(format!("brune proposal apply {number} --edition {edition}"))
         }
         // More approvals do not help.
-        "open" if has_objections(proposal) => {
+        "open" if has_objections(proposal) || blocks.clone().any(needs_edit) => {
             Some(format!("brune proposal edit {number} --edition {edition} KEY=VALUE…"))
         }
         "open" if blocks.any(|block| block["code"] == "not_approved") => {

@@ -176,13 +176,18 @@ impl From<settings::ProposalError> for Problem {
                 .with_errors(FieldError::at("/changes", "nothing_changes", detail)),
             E::SecretInNote(kind) => Self::new(Code::SecretLike, detail)
                 .with_errors(FieldError::at("/note", "secret_like_value", kind.detail())),
-            E::Freeze(err) => match err {
-                FreezeError::Times { field, .. } => Self::new(Code::ValidationFailed, detail.clone())
-                    .with_errors(FieldError::at(format!("/{field}"), "invalid_times", detail)),
-                FreezeError::NotFound(_) => Self::not_found(detail),
-                FreezeError::Over => Self::new(Code::FreezeOver, detail),
-                FreezeError::Database(err) => err.into(),
-            },
+            E::Freeze(err) => {
+                match err {
+                    FreezeError::Times { field, .. } => {
+                        Self::new(Code::ValidationFailed, detail.clone()).with_errors(
+                            FieldError::at(format!("/{field}"), "invalid_times", detail),
+                        )
+                    }
+                    FreezeError::NotFound(_) => Self::not_found(detail),
+                    FreezeError::Over => Self::new(Code::FreezeOver, detail),
+                    FreezeError::Database(err) => err.into(),
+                }
+            }
             E::Change(err) => err.into(),
         }
     }
@@ -330,8 +335,11 @@ impl From<sessions::EndReasonError> for Problem {
         use sessions::EndReasonError as E;
         let detail = format!("{err}; nothing was ended");
         match err {
-            E::Secret(kind) => Self::new(Code::SecretLike, detail)
-                .with_errors(FieldError::at("/reason", "secret_like_value", kind.detail())),
+            E::Secret(kind) => Self::new(Code::SecretLike, detail).with_errors(FieldError::at(
+                "/reason",
+                "secret_like_value",
+                kind.detail(),
+            )),
             E::Database(err) => err.into(),
         }
     }

@@ -120,11 +120,7 @@ fn check_result(
     before: &BTreeMap<String, Entry>,
     earlier: &BTreeMap<String, ProposedValue>,
 ) -> Result<(), Error> {
-    let earlier = earlier.iter().filter_map(|(key, proposed)| {
-        let declared = schema.find(key)?.value_type;
-        Some((key.as_str(), SettingValue::from_stored(declared, &proposed.value).ok()?))
-    });
-    let earlier: BTreeMap<&str, SettingValue> = earlier.collect();
+    let earlier = predecessor_values(schema, earlier);
     let value_before =
         |key: &str| earlier.get(key).or_else(|| before.get(key).map(|entry| &entry.value));
     let violations = change::check_related(schema, edits, value_before);
@@ -133,4 +129,16 @@ fn check_result(
     }
     let changes = |edit: &ResolvedEdit<'_>| value_before(&edit.definition.key) != Some(&edit.value);
     if edits.iter().any(changes) { Ok(()) } else { Err(Error::NothingChanges) }
+}
+
+/// Returns the values that a predecessor will write, by key.
+pub(super) fn predecessor_values<'a>(
+    schema: &Schema,
+    edits: &'a BTreeMap<String, ProposedValue>,
+) -> BTreeMap<&'a str, SettingValue> {
+    let values = edits.iter().filter_map(|(key, proposed)| {
+        let declared = schema.find(key)?.value_type;
+        Some((key.as_str(), SettingValue::from_stored(declared, &proposed.value).ok()?))
+    });
+    values.collect()
 }

@@ -1,24 +1,25 @@
 //! A proposal as shown to people: content, verdicts, and what stands in the way.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    database::{self, Connection, Pool},
+    database::{self, Connection},
     proposals::{
-        self, ApprovalStatus, Edition, Failure, Plan, Proposal, ProposedValue, State, Verdict,
-        VerdictKind,
+        self, ApprovalStatus, Edition, Failure, Plan, ProposedValue, State, Verdict, VerdictKind,
     },
     settings::{
-        current::GlobalSettingsService,
         entry::StoredSetting,
-        proposal::{apply::needed_approvals, error::Error},
+        proposal::{
+            apply::needed_approvals,
+            blocks::{Block, Checker, blocks},
+            error::Error,
+        },
         schema::Schema,
         store,
+        writer::SettingsWriter,
     },
     text::hex,
 };
@@ -40,17 +41,6 @@ pub struct ProposedChange {
     pub current_version: Option<i32>,
     /// How many other people must approve a change of the setting today.
     pub needed: i16,
-}
-
-/// A reason why a proposal cannot take effect now.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ProposalBlock)]
-pub struct Block {
-    /// `not_approved`, `not_due`, `change_frozen`, `version_conflict`, `predecessor` or `invalid`.
-    #[schema(example = "not_approved")]
-    pub code: &'static str,
-    /// The reason in words.
-    pub detail: String,
 }
 
 /// Another open proposal that changes one of the settings.
@@ -128,24 +118,25 @@ pub struct ProposalView {
 /// # Errors
 /// `NotFound`, also for an edition that does not exist.
 pub async fn find_proposal(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
+    writer: &SettingsWriter,
     number: i64,
     edition: Option<i32>,
 ) -> Result<ProposalView, Error> {
-    let snapshot = settings.snapshot();
-    database::read_with_retry(pool, async |conn| {
-        read(conn, &snapshot.schema, number, edition).await
+    let snapshot = writer.settings.snapshot();
+    let checker = Checker { schema: &snapshot.schema, scanner: &writer.scanner };
+    database::read_with_retry(&writer.pool, async |conn| {
+        read(conn, &checker, number, edition).await
     })
     .await
 }
 
 async fn read(
     conn: &mut Connection,
-    schema: &Schema,
+    checker: &Checker<'_>,
     number: i64,
     edition: Option<i32>,
 ) -> Result<ProposalView, Error> {
+    let schema = checker.schema;
     let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
     let number_shown = edition.unwrap_or(proposal.edition);
     let content = proposals::find_edition(conn, proposal.id, number_shown).await?;
@@ -159,7 +150,7 @@ async fn read(
     let is_open = proposal.state == State::Open && number_shown == proposal.edition;
     let (blocks, overlaps) = if is_open {
         (
-            blocks(conn, &proposal, &content, &approval_status, &rows).await?,
+            blocks(conn, checker, (&proposal, &content), &approval_status).await?,
             proposals::overlapping(conn, number, &keys).await?,
         )
     } else {
@@ -211,49 +202,4 @@ fn proposed_change(
         needed: schema.find(&key).map_or(0, |definition| definition.approvals),
         key,
     }
-}
-
-/// Returns every reason why the current edition of an open proposal cannot take effect now.
-async fn blocks(
-    conn: &mut Connection,
-    proposal: &Proposal,
-    content: &Edition,
-    approval_status: &ApprovalStatus,
-    rows: &[StoredSetting],
-) -> Result<Vec<Block>, Error> {
-    let mut blocks = Vec::new();
-    let mut block = |code, detail: String| blocks.push(Block { code, detail });
-    if !approval_status.is_approved() {
-        block("not_approved", Error::NotApproved(Box::new(approval_status.clone())).to_string());
-    }
-    if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
-        block("not_due", Error::NotDue(due_at).to_string());
-    }
-    if let Some(freeze) = proposals::active_freeze(conn).await? {
-        block("change_frozen", crate::settings::Error::Frozen(Box::new(freeze)).to_string());
-    }
-    let mut predecessor_versions = BTreeMap::new();
-    if let Some(after) = content.plan.after {
-        let earlier = proposals::find(conn, after).await?;
-        if earlier.is_none_or(|earlier| earlier.state != State::Applied) {
-            block("predecessor", Error::Predecessor(after).to_string());
-        }
-        let keys: Vec<_> = content.edits.keys().cloned().collect();
-        predecessor_versions = proposals::version_written_by(conn, after, &keys).await?;
-    }
-    let stale_keys: Vec<_> = content
-        .edits
-        .iter()
-        .filter(|(key, proposed)| {
-            let current = rows.iter().find(|row| row.key == **key).and_then(|row| row.version);
-            let expected = predecessor_versions.get(*key).copied().or(proposed.version);
-            // A setting of the predecessor gets its version when that is applied.
-            expected.is_some() && current.map(i64::from) != expected
-        })
-        .map(|(key, _)| key.as_str())
-        .collect();
-    if !stale_keys.is_empty() {
-        block("version_conflict", format!("changed meanwhile: {}", stale_keys.join(", ")));
-    }
-    Ok(blocks)
 }

@@ -121,6 +121,64 @@ async fn a_freeze_begins_within_a_year() {
 }
 
 #[tokio::test]
+async fn a_proposal_says_that_it_cannot_be_applied() {
+    let number = |key: &str| GOES.replace("GOES", key);
+    let names = ["TIGHT", "LOCKED", "GONE", "TEXT"].map(number).concat();
+    let app = TestApp::with_catalog(&format!("{ONE}{names}")).await;
+    let keys = ["TIGHT", "LOCKED", "GONE", "TEXT"];
+    let mut numbers = Vec::new();
+    for key in keys {
+        let changes = [(key, json!(50), 1), ("STAYS", json!(3), 1)];
+        numbers.push(propose(&app.instance, "ana", &changes).await);
+    }
+    for number in &numbers {
+        assert_eq!(blocks(&find(&app.instance, *number).await), [""; 0]);
+    }
+    psql::delete(&app.db.admin(), "GONE").await;
+    psql::delete(&app.db.admin(), "LOCKED").await;
+    psql::delete(&app.db.admin(), "TEXT").await;
+    let tight = format!("{}constraints = {{ max = 9 }}\n", number("TIGHT"));
+    let text = number("TEXT").replace("\"number\"\ndefault = 1", "\"string\"\ndefault = \"a\"");
+    let secret =
+        "\n[[secret]]\nkey = \"LOCKED\"\ndescription = \"A secret.\"\nrequired = \"never\"\n";
+    app.publish(&format!("{ONE}{tight}{text}{secret}")).await;
+    // Under the lock the instance notices the declarations.
+    let expected = [
+        (400, "validation_failed", "TIGHT must be at most 9"),
+        (403, "key_locked", "LOCKED is a secret"),
+        (400, "validation_failed", "GONE is not a setting"),
+        (400, "validation_failed", "TEXT must be a string"),
+    ];
+    for (number, (status, code, detail)) in numbers.into_iter().zip(expected) {
+        apply(&app.instance, "ana", number).await.problem(status, code);
+        let proposal = find(&app.instance, number).await;
+        assert_eq!(blocks(&proposal), ["invalid"], "{proposal}");
+        let found = proposal["blocks"][0]["detail"].as_str().unwrap();
+        assert!(found.contains(detail), "{found}");
+    }
+}
+
+#[tokio::test]
+async fn a_block_tells_of_a_secret() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(PER_DAY, json!(5), 1)]).await;
+    let secret = format!("sk-proj-{}", "Ab3dEf6hIj9kLm2nOp5q".repeat(3));
+    // An edition by `psql` was never scanned.
+    let sql = format!(
+        "set session_replication_role = replica;
+         update brune_proposal_edition set edits = jsonb_build_object('BRUNE_PROMPT_VERSION',
+           jsonb_build_object('value', '{secret}', 'version', 1));
+         set session_replication_role = origin"
+    );
+    let mut connection = app.db.admin().acquire().await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
+    drop(connection);
+    apply(&app.instance, "ana", number).await.problem(409, "not_approved");
+    let proposal = find(&app.instance, number).await;
+    assert_eq!(blocks(&proposal), ["not_approved", "invalid"], "{proposal}");
+}
+
+#[tokio::test]
 async fn a_version_of_a_shared_setting_is_the_current_one() {
     let app = protected().await;
     let first = propose(&app.instance, "ana", &[(PER_DAY, json!(5), 1)]).await;

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use super::{number, person};
 use crate::{
     audit::Reason,
-    database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
         openapi::problems,
@@ -23,21 +22,19 @@ use crate::{
     ids::RequestId,
     json::FieldError,
     proposals::VerdictKind,
-    settings::{
-        self, ChangeResult, GlobalSettingsService, Judgement, ProposalView, SettingsWriter,
-    },
+    settings::{self, ChangeResult, Judgement, ProposalView, SettingsWriter},
 };
 
 problems! {
     JudgeProblems: MalformedRequest, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
-    DelegatedToken, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed,
+    DelegatedToken, KeyLocked, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed,
     ProposalNotDue, PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
     RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
     ApplyProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden,
-    DelegatedToken, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
+    DelegatedToken, KeyLocked, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
     PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }
@@ -110,8 +107,6 @@ struct Judged {
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn judge(
     RateLimitedAdmin(caller): RateLimitedAdmin,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
@@ -137,7 +132,7 @@ pub(in crate::http) async fn judge(
         applies,
     };
     let change = writer.judge(number, &person, &judgement, &options).await?;
-    let proposal = settings::find_proposal(&pool, &settings, number, None).await?;
+    let proposal = settings::find_proposal(&writer, number, None).await?;
     JsonResponse::ok(&Judged { proposal, changed: change })
 }
 
@@ -216,8 +211,6 @@ fn require_reason_of_emergency(is_emergency: bool, reason: Option<&Reason>) -> R
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn withdraw(
     RateLimitedAdmin(caller): RateLimitedAdmin,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
@@ -229,5 +222,5 @@ pub(in crate::http) async fn withdraw(
     let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
     writer.withdraw(number, &actor, &options).await?;
-    JsonResponse::ok(&settings::find_proposal(&pool, &settings, number, None).await?)
+    JsonResponse::ok(&settings::find_proposal(&writer, number, None).await?)
 }

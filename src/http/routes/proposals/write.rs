@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use super::number;
 use crate::{
-    database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
         current_fleet::CurrentFleet,
@@ -23,10 +22,7 @@ use crate::{
     },
     ids::RequestId,
     proposals::Plan,
-    settings::{
-        self, Edit, GlobalSettingsService, ProposalChange, ProposalView, SettingsWriter,
-        WrittenEdition,
-    },
+    settings::{self, Edit, ProposalChange, ProposalView, SettingsWriter, WrittenEdition},
 };
 
 problems! {
@@ -115,8 +111,6 @@ struct ProposalPreview {
 pub(in crate::http) async fn propose(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     _: CurrentFleet,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     Query(StepParameters { dry_run }): Query<StepParameters>,
@@ -127,7 +121,7 @@ pub(in crate::http) async fn propose(
     let (note, change) = proposed.split();
     let actor = note.actor(caller, request);
     let edition = writer.propose(&actor, &change, &options).await?;
-    respond(&pool, &settings, edition, dry_run, StatusCode::CREATED).await
+    respond(&writer, edition, dry_run, StatusCode::CREATED).await
 }
 
 /// Replaces the content of a proposal by a new edition. Approvals of the edition before no longer count.
@@ -149,8 +143,6 @@ pub(in crate::http) async fn propose(
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn edit(
     RateLimitedAdmin(caller): RateLimitedAdmin,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
@@ -172,12 +164,11 @@ pub(in crate::http) async fn edit(
         }
         err => err.into(),
     })?;
-    respond(&pool, &settings, edition, dry_run, StatusCode::OK).await
+    respond(&writer, edition, dry_run, StatusCode::OK).await
 }
 
 async fn respond(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
+    writer: &SettingsWriter,
     edition: WrittenEdition,
     dry_run: bool,
     status: StatusCode,
@@ -186,7 +177,7 @@ async fn respond(
     if dry_run {
         return JsonResponse::ok(&ProposalPreview { dry_run, edition });
     }
-    let proposal = settings::find_proposal(pool, settings, number, Some(edition)).await?;
+    let proposal = settings::find_proposal(writer, number, Some(edition)).await?;
     let response = JsonResponse::new(status, &proposal)?;
     let response = response.with(axum::http::header::ETAG, &preconditions::edition_tag(edition));
     let location = format!("/admin/proposals/{number}");
