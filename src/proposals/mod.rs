@@ -6,13 +6,16 @@
 //! [`settings`](crate::settings) decides.
 
 mod bypass;
+mod due;
 mod freeze;
 mod page;
 mod record;
 mod store;
+mod verdict;
 mod watch;
 
 pub use bypass::{UnacknowledgedBypass, next_unacknowledged, record_bypass_alert};
+pub use due::{next_due, waiting_for_freeze};
 pub use freeze::{Freeze, FreezeError, active_freeze, end_freeze, freeze, freezes};
 pub use page::{Cursor, Filter, Page, Summary, page};
 pub use record::{
@@ -20,7 +23,8 @@ pub use record::{
     Verdict, VerdictKind,
 };
 pub use store::{
-    apply, approval_status, create, edit, end, fail, find, find_edition, give_verdict, is_author,
-    next_due, now, overlapping, verdicts, version_written_by,
+    apply, create, edit, end, fail, find, find_edition, is_author, now, overlapping,
+    version_written_by,
 };
+pub use verdict::{approval_status, first_acknowledgement, give_verdict, newest_verdicts};
 pub use watch::watch;

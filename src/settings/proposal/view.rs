@@ -7,9 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     database::{self, Connection},
-    proposals::{
-        self, ApprovalStatus, Edition, Failure, Plan, ProposedValue, State, Verdict, VerdictKind,
-    },
+    proposals::{self, ApprovalStatus, Edition, Failure, Plan, ProposedValue, State, Verdict},
     settings::{
         entry::StoredSetting,
         proposal::{
@@ -23,6 +21,12 @@ use crate::{
     },
     text::hex,
 };
+
+/// The longest list of verdicts of a proposal.
+const MAX_VERDICTS: i64 = 100;
+
+/// The longest list of overlapping proposals.
+const MAX_OVERLAPS: i64 = 50;
 
 /// A proposed value beside the current one.
 #[derive(Debug, Serialize, ToSchema)]
@@ -84,12 +88,16 @@ pub struct ProposalView {
     pub plan: Plan,
     /// The approvals and objections of the edition.
     pub standing: ApprovalStatus,
-    /// All verdicts on all editions, oldest first.
+    /// The newest 100 verdicts on all editions, oldest first. `standing` has every verdict that counts.
     pub verdicts: Vec<Verdict>,
+    /// The number of all verdicts.
+    pub verdict_count: i64,
     /// Why an open proposal cannot take effect now; empty if it can.
     pub blocks: Vec<Block>,
-    /// Other open proposals that change the same settings.
+    /// The newest 50 other open proposals that change the same settings, oldest first.
     pub overlaps: Vec<Overlap>,
+    /// The number of all open proposals that change the same settings.
+    pub overlap_count: i64,
     /// Who applied the proposal without its approvals, in an emergency.
     #[schema(required)]
     pub bypassed_by: Option<String>,
@@ -144,22 +152,23 @@ async fn read(
     let needed = needed_approvals(schema, &content);
     let approval_status =
         proposals::approval_status(conn, proposal.id, number_shown, needed).await?;
-    let verdicts = proposals::verdicts(conn, proposal.id).await?;
+    let (verdicts, verdict_count) =
+        proposals::newest_verdicts(conn, proposal.id, MAX_VERDICTS).await?;
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let rows = store::some(conn, &keys).await?;
     let is_open = proposal.state == State::Open && number_shown == proposal.edition;
-    let (blocks, overlaps) = if is_open {
+    let (blocks, (overlaps, overlap_count)) = if is_open {
         (
             blocks(conn, checker, (&proposal, &content), &approval_status).await?,
-            proposals::overlapping(conn, number, &keys).await?,
+            proposals::overlapping(conn, number, &keys, MAX_OVERLAPS).await?,
         )
     } else {
-        (Vec::new(), Vec::new())
+        (Vec::new(), (Vec::new(), 0))
     };
-    let acknowledged = verdicts.iter().find(|verdict| {
-        verdict.verdict == VerdictKind::Acknowledge.as_str() && proposal.bypassed_by.is_some()
-    });
-    let acknowledged_by = acknowledged.map(|verdict| verdict.given_by.clone());
+    let acknowledged_by = match proposal.bypassed_by {
+        Some(_) => proposals::first_acknowledgement(conn, proposal.id).await?,
+        None => None,
+    };
     let Edition { reason, written_by, edits, plan, digest, written_at, .. } = content;
     Ok(ProposalView {
         number,
@@ -176,8 +185,10 @@ async fn read(
         plan,
         standing: approval_status,
         verdicts,
+        verdict_count,
         blocks,
         overlaps: overlaps.into_iter().map(|(number, at)| Overlap { number, at }).collect(),
+        overlap_count,
         bypassed_by: proposal.bypassed_by,
         acknowledged_by,
         applied_revision: proposal.applied_revision,

@@ -175,7 +175,9 @@ async fn a_block_tells_of_a_secret() {
     drop(connection);
     apply(&app.instance, "ana", number).await.problem(409, "not_approved");
     let proposal = find(&app.instance, number).await;
-    assert_eq!(blocks(&proposal), ["not_approved", "invalid"], "{proposal}");
+    assert_eq!(blocks(&proposal), ["not_approved", "invalid", "invalid"], "{proposal}");
+    let detail = proposal["blocks"][1]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("BRUNE_PROMPT_VERSION looks like"), "{detail}");
 }
 
 #[tokio::test]
@@ -242,4 +244,73 @@ async fn an_objection_says_what_has_to_change() {
     judge(&app.instance, "ben", number, body).await.ok();
     let body = json!({"edition": 1, "verdict": "approve", "note": ""});
     judge(&app.instance, "ben", number, body).await.ok();
+}
+
+#[tokio::test]
+async fn a_proposal_lists_the_newest_verdicts_and_overlaps() {
+    let app = protected().await;
+    let first = propose(&app.instance, "ana", &[(PER_DAY, json!(5), 1)]).await;
+    for _ in 0..52 {
+        propose(&app.instance, "ben", &[(PER_DAY, json!(6), 1)]).await;
+    }
+    judge(&app.instance, "dan", first, json!({"edition": 1, "verdict": "object", "note": "first"}))
+        .await
+        .ok();
+    let sql = "set session_replication_role = replica;
+         insert into brune_proposal_verdict (proposal, edition, seq, given_by, verdict, digest, note, given_at)
+         select id, 1, 1000 + n, 'cleo', 'approve', '', 'note ' || n, now()
+         from brune_proposal, generate_series(1, 120) n where number = 1;
+         set session_replication_role = origin";
+    let mut connection = app.db.admin().acquire().await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut *connection).await.unwrap();
+    drop(connection);
+    let proposal = find(&app.instance, first).await;
+    let verdicts = proposal["verdicts"].as_array().unwrap();
+    assert_eq!((verdicts.len(), &proposal["verdict_count"]), (100, &json!(121)));
+    assert_eq!(
+        (&verdicts[0]["note"], &verdicts[99]["note"]),
+        (&json!("note 21"), &json!("note 120"))
+    );
+    assert_eq!(proposal["standing"]["objections"][0]["given_by"], "dan");
+    let overlaps = proposal["overlaps"].as_array().unwrap();
+    assert_eq!((overlaps.len(), &proposal["overlap_count"]), (50, &json!(52)));
+    assert_eq!((&overlaps[0]["number"], &overlaps[49]["number"]), (&json!(4), &json!(53)));
+}
+
+#[tokio::test]
+async fn proposals_that_wait_for_a_freeze_take_no_lock() {
+    let app = protected().await;
+    let plan = json!({"at": in_minutes(60)});
+    let waiting = schedule(&app, PER_DAY, json!(9), plan.clone()).await;
+    let unapproved = schedule(&app, COOLDOWN, json!(45), plan.clone()).await;
+    let approved = schedule(&app, COOLDOWN, json!(50), plan.clone()).await;
+    approve(&app.instance, "ben", approved).await.ok();
+    let missed = schedule(&app, PER_DAY, json!(8), plan.clone()).await;
+    let freeze = json!({"reason": "holidays", "ends_at": in_minutes(60)});
+    post(&app.instance, "ben", "/admin/freezes", &freeze).await;
+    for number in [waiting, unapproved, approved] {
+        let_minutes_pass(&app, number, 61).await;
+    }
+    let_minutes_pass(&app, missed, 91).await;
+    // Approvals and the grace period are checked in a freeze as well.
+    let outcomes = app.instance.apply_due_proposals().await;
+    let outcome = |(number, outcome): &(i64, _)| (*number, format!("{outcome:?}"));
+    let outcomes: Vec<_> = outcomes.iter().map(outcome).collect();
+    let expected = [
+        (waiting, "Frozen"),
+        (approved, "Frozen"),
+        (missed, "Failed(Missed)"),
+        (unapproved, "Failed(NotApproved)"),
+    ];
+    assert_eq!(outcomes, expected.map(|(number, outcome)| (number, outcome.to_owned())));
+    // Another transaction holds the lock, for which a transaction of the service would wait.
+    let mut locking = app.db.admin().begin().await.unwrap();
+    sqlx::query("select from app_global_setting_head for update")
+        .execute(&mut *locking)
+        .await
+        .unwrap();
+    let outcomes = app.instance.apply_due_proposals().await;
+    let outcomes: Vec<_> = outcomes.iter().map(outcome).collect();
+    assert_eq!(outcomes, [(waiting, "Frozen".to_owned()), (approved, "Frozen".to_owned())]);
+    locking.rollback().await.unwrap();
 }
