@@ -139,7 +139,7 @@ pub async fn now(conn: &mut Connection) -> sqlx::Result<DateTime<Utc>> {
 }
 
 /// Inserts a proposal with its first edition. Returns the number.
-pub async fn create(
+pub async fn insert(
     conn: &mut Connection,
     actor: &Actor,
     content: &NewEdition,
@@ -155,12 +155,12 @@ pub async fn create(
     )
     .fetch_one(&mut *conn)
     .await?;
-    edit(conn, id, 1, actor, content).await?;
+    insert_edition(conn, id, 1, actor, content).await?;
     Ok(number)
 }
 
 /// Inserts the edition `edition` of a proposal, which becomes the current one.
-pub async fn edit(
+pub async fn insert_edition(
     conn: &mut Connection,
     proposal: Uuid,
     edition: i32,
@@ -187,13 +187,13 @@ pub async fn edit(
 }
 
 /// Marks a proposal as applied in the transaction of its change.
-pub async fn apply(
+pub async fn mark_applied(
     conn: &mut Connection,
     number: i64,
     actor: &Actor,
     applied: Applied,
 ) -> sqlx::Result<()> {
-    let bypassed_by = applied.is_bypass.then(|| actor.user.as_str());
+    let bypassed_by = applied.is_emergency.then(|| actor.user.as_str());
     sqlx::query!(
         r#"
         update brune_proposal set state = 'applied', applied_revision = $2, bypassed_by = $3, ended_by = $4,
@@ -213,7 +213,7 @@ pub async fn apply(
 }
 
 /// Marks a proposal as withdrawn.
-pub async fn end(conn: &mut Connection, number: i64, actor: &Actor) -> sqlx::Result<()> {
+pub async fn mark_withdrawn(conn: &mut Connection, number: i64, actor: &Actor) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         update brune_proposal set state = 'withdrawn', failure = null, ended_by = $2, end_reason = $3, end_request_id = $4
@@ -230,7 +230,7 @@ pub async fn end(conn: &mut Connection, number: i64, actor: &Actor) -> sqlx::Res
 }
 
 /// Marks a due proposal as failed.
-pub async fn fail(
+pub async fn mark_failed(
     conn: &mut Connection,
     number: i64,
     actor: &Actor,
@@ -260,7 +260,7 @@ pub async fn overlapping(
     keys: &[String],
     limit: i64,
 ) -> sqlx::Result<(Vec<(i64, Option<DateTime<Utc>>)>, i64)> {
-    // A subquery for each open proposal: a join would read the editions of all proposals, most of which are over.
+    // A subquery for each open proposal: a join would read the editions of all proposals, most of which are closed.
     let rows = sqlx::query!(
         r#"
         select p.number, p.due_at, count(*) over () as "count!" from brune_proposal p
@@ -278,8 +278,8 @@ pub async fn overlapping(
     Ok((rows.into_iter().rev().map(|row| (row.number, row.due_at)).collect(), count))
 }
 
-/// Returns the newest version of each of `keys` that the applied proposal `number` wrote.
-pub async fn version_written_by(
+/// Returns the versions of `keys` that the applied proposal `number` wrote, by key.
+pub async fn versions_written_by(
     conn: &mut Connection,
     number: i64,
     keys: &[String],

@@ -2,4 +2,4 @@
 
 mod store;
 
-pub use store::{approval_status, first_acknowledgement, give_verdict, newest_verdicts};
+pub use store::{approval_status, first_acknowledgement, insert_verdict, newest_verdicts};

@@ -82,7 +82,7 @@ pub async fn approval_status(
 }
 
 /// Inserts a verdict on the current edition, whose content has `digest`.
-pub async fn give_verdict(
+pub async fn insert_verdict(
     conn: &mut Connection,
     proposal: &Proposal,
     digest: &[u8],

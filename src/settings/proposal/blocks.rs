@@ -13,7 +13,7 @@ use crate::{
     secret_scanner::SecretScanner,
     settings::{
         change::{self, Edit, Error as ChangeError, ResolvedEdit},
-        proposal::{apply::edits_of, draft::predecessor_values, error::Error},
+        proposal::{apply::edits_of, draft::stored_values, error::Error},
         rules::Violation,
         schema::Schema,
     },
@@ -89,7 +89,7 @@ async fn find_predecessor(conn: &mut Connection, content: &Edition) -> Result<Pr
     };
     if earlier.state == State::Applied {
         let keys: Vec<_> = content.edits.keys().cloned().collect();
-        let versions = proposals::version_written_by(conn, after, &keys).await?;
+        let versions = proposals::versions_written_by(conn, after, &keys).await?;
         return Ok(Predecessor { versions, ..Predecessor::default() });
     }
     let edition = proposals::find_edition(conn, earlier.id, earlier.edition).await?;
@@ -110,7 +110,7 @@ async fn content_blocks(
     let before = change::current_entries(conn, schema, &resolved).await?;
     let conflicts = change::version_conflicts(conn, schema, &resolved, &before).await?;
     let stale_keys: Vec<_> = conflicts.iter().map(|conflict| conflict.key.as_str()).collect();
-    let earlier = predecessor_values(schema, &predecessor.values);
+    let earlier = stored_values(schema, &predecessor.values);
     let value_before =
         |key: &str| earlier.get(key).or_else(|| before.get(key).map(|entry| &entry.value));
     invalid.extend(change::check_related(schema, &resolved, value_before).iter().map(sentence));

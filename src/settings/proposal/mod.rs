@@ -16,10 +16,10 @@ mod step;
 mod view;
 
 pub use blocks::Block;
-pub use decide::{Judgement, WrittenEdition};
+pub use decide::{EditionId, NewVerdict};
 pub use draft::ProposalChange;
 pub use due::{DueOutcome, apply_due, apply_due_proposals};
 pub use error::Error;
-pub use remind::remind_of_bypasses;
+pub use remind::remind_of_emergencies;
 pub use step::Person;
 pub use view::{Overlap, ProposalView, ProposedChange, find_proposal};

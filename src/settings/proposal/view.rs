@@ -1,4 +1,4 @@
-//! A proposal as shown to people: content, verdicts, and what stands in the way.
+//! A proposal as shown to people: content, verdicts, and the reasons why it cannot take effect now.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

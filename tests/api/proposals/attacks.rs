@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::{
     COOLDOWN, PER_DAY, PROPOSALS, apply, approve, blocks,
     catalog::{GOES, ONE},
-    doors::doors,
     due::{in_minutes, let_minutes_pass, schedule},
     edit, find, get, judge, post, proposal, propose, protected,
+    write_paths::write_paths,
 };
 use crate::support::{TestApp, admin, delegated_admin, psql};
 
@@ -55,19 +55,20 @@ async fn nobody_has_an_emergency_in_the_name_of_another_person() {
     let path = format!("{SETTINGS}?emergency=true");
     app.instance.patch(&path).bearer(&admin("ana")).json(&body).send().await.ok();
     let delegated = delegated_admin("dan", "ben");
-    for (door, call) in doors(&app.instance, &delegated, "emergency=true").await {
+    for (write, call) in write_paths(&app.instance, &delegated, "emergency=true").await {
         let reply = call.send().await;
-        assert_eq!(reply.body["code"], "delegated_token", "{door}: {}", reply.text);
+        assert_eq!(reply.body["code"], "delegated_token", "{write}: {}", reply.text);
         reply.problem(403, "delegated_token");
     }
-    for (door, call) in doors(&app.instance, &delegated, "emergency=true&dry_run=true").await {
+    for (write, call) in write_paths(&app.instance, &delegated, "emergency=true&dry_run=true").await
+    {
         let reply = call.send().await;
-        let refusal = if door.starts_with("import") {
+        let refusal = if write.starts_with("import") {
             &reply.body["refusal"]["code"]
         } else {
             &reply.body["code"]
         };
-        assert_eq!(refusal, "delegated_token", "{door}: {}", reply.text);
+        assert_eq!(refusal, "delegated_token", "{write}: {}", reply.text);
     }
     let emergencies = "select count(*) from brune_proposal where bypassed_by is not null";
     assert_eq!(psql::count(&app.db.admin(), emergencies).await, 1);

@@ -4,7 +4,6 @@ mod attacks;
 mod bad_input;
 mod catalog;
 mod complaints;
-mod doors;
 mod due;
 mod fleet;
 mod invariants;
@@ -14,6 +13,7 @@ mod people;
 mod races;
 mod refused_texts;
 mod repeats;
+mod write_paths;
 
 use serde_json::{Value, json};
 

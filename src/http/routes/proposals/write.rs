@@ -22,7 +22,7 @@ use crate::{
     },
     ids::RequestId,
     proposals::Plan,
-    settings::{self, Edit, ProposalChange, ProposalView, SettingsWriter, WrittenEdition},
+    settings::{self, Edit, EditionId, ProposalChange, ProposalView, SettingsWriter},
 };
 
 problems! {
@@ -124,7 +124,7 @@ pub(in crate::http) async fn propose(
     respond(&writer, edition, dry_run, StatusCode::CREATED).await
 }
 
-/// Replaces the content of a proposal by a new edition. Approvals of the edition before no longer count.
+/// Replaces the content of a proposal by a new edition. Approvals of earlier editions no longer count.
 #[utoipa::path(
     put,
     path = "/admin/proposals/{number}",
@@ -169,11 +169,11 @@ pub(in crate::http) async fn edit(
 
 async fn respond(
     writer: &SettingsWriter,
-    edition: WrittenEdition,
+    edition: EditionId,
     dry_run: bool,
     status: StatusCode,
 ) -> Result<JsonResponse, Problem> {
-    let WrittenEdition { number, edition } = edition;
+    let EditionId { number, edition } = edition;
     if dry_run {
         return JsonResponse::ok(&ProposalPreview { dry_run, edition });
     }
