@@ -45,7 +45,8 @@ pub enum DueOutcome {
 }
 
 /// Applies every due proposal, in the order of their times, each in a transaction of its own. Returns the outcomes by
-/// number, first of those that wait for the end of a freeze. Several instances may run this at once: the lock of the head lets one of them act.
+/// number, first of those that wait for the end of a freeze. Several instances may run this at once: the lock of the head
+/// lets one of them act.
 pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>, Error> {
     let mut position = next_due(writer, None, &[]).await?;
     if position.is_none() {
