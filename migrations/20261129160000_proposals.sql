@@ -3,7 +3,8 @@
 -- A proposal is a stored change set with a state. Its content is an edition; an edit is a new edition. An approval is
 -- given for the digest of one edition, so no approval outlives an edit. The rules below hold in the database, because a
 -- rule in each route is forgotten by the next route:
---   1. An edition or a verdict never changes, and no proposal is deleted.
+--   1. An edition or a verdict never changes, and no proposal is deleted. The value of a key that became a secret can be
+--      removed from an edition; then the proposal is never applied.
 --   2. A new edition is the next one, of a proposal that is open or failed.
 --   3. A verdict is given for the current edition and its digest. Nobody approves a proposal that they wrote.
 --   4. A change of a protected setting commits only with a proposal of exactly this change, with enough approvals and no
@@ -65,11 +66,14 @@ create table brune_proposal_edition (
   edition    integer not null,
   written_by text not null,
   reason     text not null,
-  -- By key: `{"value": …, "version": …}`, where the version is the one expected before the change, or null.
+  -- By key: `{"value": …, "version": …}`, where the version is the one expected before the change, or null. A cleanup
+  -- of secrets replaces the value by `"redacted": true`.
   edits      jsonb not null,
   -- `at`, `grace_minutes`, `after`; each may be absent.
   plan       jsonb not null default '{}',
-  -- SHA-256 of edits, plan and reason; set by a trigger.
+  -- Random; set by a trigger. Removed with the value of a secret, so that nobody can guess the value by the digest.
+  salt       bytea,
+  -- SHA-256 of salt, edits, plan and reason; set by a trigger.
   digest     bytea not null,
   written_at timestamptz not null,
   request_id text not null default '',
@@ -342,7 +346,8 @@ begin
       using errcode = 'integrity_constraint_violation';
   end if;
   new.written_at := clock_timestamp();
-  new.digest := sha256(convert_to(
+  new.salt := uuid_send(gen_random_uuid());
+  new.digest := sha256(new.salt || convert_to(
     octet_length(new.edits::text) || ':' || new.edits::text || ','
     || octet_length(new.plan::text) || ':' || new.plan::text || ','
     || octet_length(new.reason) || ':' || new.reason || ',', 'UTF8'));
@@ -429,12 +434,71 @@ begin
 end $$;
 create trigger brune_decision_is_permanent before delete or truncate on brune_proposal
   for each statement execute function brune_decision_is_permanent();
-create trigger brune_decision_is_permanent before update or delete or truncate on brune_proposal_edition
+create trigger brune_decision_is_permanent before delete or truncate on brune_proposal_edition
   for each statement execute function brune_decision_is_permanent();
 create trigger brune_decision_is_permanent before update or delete or truncate on brune_proposal_verdict
   for each statement execute function brune_decision_is_permanent();
 create trigger brune_decision_is_permanent before delete or truncate on brune_freeze
   for each statement execute function brune_decision_is_permanent();
+
+-- The edits without the values of `names`.
+create function brune_edits_redacted(edits jsonb, names text[]) returns jsonb language sql immutable as $$
+  select jsonb_object_agg(edit.key, case when edit.key = any(names) and edit.value ? 'value'
+    then edit.value - 'value'::text || '{"redacted": true}'::jsonb else edit.value end)
+  from jsonb_each(edits) edit
+$$;
+
+-- The one change of an edition: the transaction that records the cleanup of a secret removes its value. The digest stays,
+-- and so do the approvals, which are of no use: without a value, the change is never applied.
+create function brune_proposal_edition_redact() returns trigger language plpgsql as $$
+declare
+  redacted brune_proposal_edition := old;
+begin
+  redacted.salt := null;
+  redacted.edits := brune_edits_redacted(old.edits, array(
+    select d.key from app_global_setting_schema d
+    where d.kind = 'secret' and old.edits ? d.key and exists (
+      select from app_global_setting_audit a
+      where a.key = d.key and a.action = 'secret_cleanup' and a.xmin = pg_current_xact_id()::xid)));
+  if new is distinct from redacted or redacted.edits = old.edits then
+    raise exception 'update of brune_proposal_edition is refused: decisions are permanent'
+      using errcode = 'insufficient_privilege', hint = 'to remove a secret, use POST /admin/secrets/cleanup';
+  end if;
+  return new;
+end $$;
+create trigger brune_proposal_edition_redact before update on brune_proposal_edition
+  for each row execute function brune_proposal_edition_redact();
+
+-- A message or the stored response of a request without the values of `names`. Both list changes of settings as
+-- `changed` or `changes`.
+create function brune_changes_redacted(content jsonb, names text[]) returns jsonb language sql immutable as $$
+  select case when jsonb_typeof(content) = 'object' and content ?| '{changed,changes}'::text[] then content || (
+    select coalesce(jsonb_object_agg(list.key, (
+      select coalesce(jsonb_agg(case when change.value ->> 'key' = any(names) then change.value || (
+          select coalesce(jsonb_object_agg(member.key, '"(withheld: a secret)"'::jsonb), '{}'::jsonb)
+          from jsonb_each(change.value) member
+          where member.key in ('value', 'old_value', 'new_value') and member.value <> 'null'::jsonb)
+        else change.value end order by change.ordinality), '[]'::jsonb)
+      from jsonb_array_elements(list.value) with ordinality change)), '{}'::jsonb)
+    from jsonb_each(content) list
+    where list.key in ('changed', 'changes') and jsonb_typeof(list.value) = 'array')
+  else content end
+$$;
+
+-- The keys of `names` whose values are in a proposal, in a message, or in the stored response of a request.
+create function brune_values_outside_trail(names text[]) returns setof text language sql stable as $$
+  select name from unnest(names) name
+  where exists (
+      select from brune_proposal_edition e where e.edits ? name and (e.edits -> name) ? 'value')
+    or exists (
+      select from brune_outbox o
+      where strpos(o.payload::text, to_jsonb(name)::text) > 0
+        and brune_changes_redacted(o.payload, array[name]) <> o.payload)
+    or exists (
+      select from app_idempotency_key k
+      where strpos(k.body, to_jsonb(name)::text) > 0
+        and brune_changes_redacted(k.body::jsonb, array[name]) <> k.body::jsonb)
+$$;
 
 -- A freeze ends early at most once, and nothing else of it changes.
 create function brune_freeze_write() returns trigger language plpgsql security definer as $$
@@ -572,8 +636,11 @@ begin
     'brune_decision_append(text, jsonb, text, text, text)',
     'brune_decision_check(text, text, text)',
     'brune_decision_is_permanent()',
+    'brune_changes_redacted(jsonb, text[])',
+    'brune_edits_redacted(jsonb, text[])',
     'brune_freeze_write()',
     'brune_person(text)',
+    'brune_proposal_edition_redact()',
     'brune_proposal_edition_write()',
     'brune_proposal_edition_written()',
     'brune_proposal_ended()',
@@ -582,7 +649,8 @@ begin
     'brune_proposal_standing(uuid, integer)',
     'brune_proposal_verdict_write()',
     'brune_proposal_verdict_written()',
-    'brune_proposal_write()'
+    'brune_proposal_write()',
+    'brune_values_outside_trail(text[])'
   ] loop
     execute format('alter function %s set search_path = pg_catalog, %s, pg_temp', signature::regprocedure, home);
   end loop;

@@ -49,6 +49,7 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
         "brune_proposal_edition",
         &[
             "brune_decision_is_permanent",
+            "brune_proposal_edition_redact",
             "brune_proposal_edition_write",
             "brune_proposal_edition_written",
         ],
@@ -109,15 +110,18 @@ const SETTINGS: [(&str, &[(&str, &str)]); 1] =
     [("app_global_setting_head_notifies", &NOTIFIES_SETTINGS)];
 
 /// The functions that no trigger runs.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 12] = [
     "app_global_setting_audit_hash",
     "app_global_setting_open_revision",
+    "brune_changes_redacted",
     "brune_decision_append",
     "brune_decision_check",
+    "brune_edits_redacted",
     "brune_notification_origin",
     "brune_person",
     "brune_proposal_standing",
     "brune_session_over",
+    "brune_values_outside_trail",
     "brune_within_a_minute",
 ];
 

@@ -64,7 +64,7 @@ pub(super) async fn draft(
         // Without a version: the current one counts if the predecessor leaves the setting as it is.
         let version =
             before.get(&key).map(|entry| edit.version.unwrap_or_else(|| i64::from(entry.version)));
-        (key, ProposedValue { value: edit.value.to_json(), version })
+        (key, ProposedValue { value: edit.value.to_json(), redacted: false, version })
     });
     Ok(NewEdition { edits: edits.collect(), plan: plan.clone() })
 }

@@ -7,7 +7,7 @@ use super::{COOLDOWN, PER_DAY, apply, approve, judge, propose, protected};
 use crate::support::TestApp;
 
 /// Runs `sql` as one transaction of the service's role; returns the error.
-async fn attempt(app: &TestApp, sql: &str) -> Result<(), String> {
+pub(super) async fn attempt(app: &TestApp, sql: &str) -> Result<(), String> {
     let mut transaction = app.db.pool().begin().await.unwrap();
     let result = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await;
     let result = match result {
@@ -18,7 +18,7 @@ async fn attempt(app: &TestApp, sql: &str) -> Result<(), String> {
 }
 
 /// Expects `sql` to fail with a message that contains `reason`.
-async fn refused(app: &TestApp, what: &str, sql: &str, reason: &str) {
+pub(super) async fn refused(app: &TestApp, what: &str, sql: &str, reason: &str) {
     match attempt(app, sql).await {
         Ok(()) => panic!("{what}: accepted"),
         Err(err) => assert!(err.contains(reason), "{what}: {err}"),
@@ -54,7 +54,7 @@ fn verdict(number: i64, person: &str, verdict: &str) -> String {
 }
 
 /// A new edition by hand that sets `key`.
-fn edition(number: i64, person: &str, key: &str, value: &str) -> String {
+pub(super) fn edition(number: i64, person: &str, key: &str, value: &str) -> String {
     format!(
         "insert into brune_proposal_edition
            (proposal, edition, written_by, reason, edits, digest, written_at)

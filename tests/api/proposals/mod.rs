@@ -12,6 +12,7 @@ mod pages;
 mod people;
 mod races;
 mod repeats;
+mod secrets;
 
 use serde_json::{Value, json};
 
