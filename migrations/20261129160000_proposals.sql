@@ -331,6 +331,23 @@ begin
         subject.number
       using errcode = 'integrity_constraint_violation';
   end if;
+  -- The rule of `app_global_settings`: a value that the service cannot read would never be applied, nor fail.
+  if exists (
+    select from jsonb_each(new.edits) edit
+    join app_global_setting_schema d on d.key = edit.key,
+    lateral (select edit.value -> 'value' as proposed) content
+    where not coalesce(case d.value_type
+      when 'string' then jsonb_typeof(proposed) = 'string'
+      when 'number' then case when jsonb_typeof(proposed) = 'number'
+        then abs(proposed::text::numeric) < 1e300 else false end
+      when 'boolean' then jsonb_typeof(proposed) = 'boolean'
+      when 'string_array' then jsonb_typeof(proposed) = 'array'
+        and not jsonb_path_exists(proposed, 'strict $[*] ? (@.type() != "string")')
+      end, false))
+  then
+    raise exception 'a value of proposal % is not of the declared type', subject.number
+      using errcode = 'integrity_constraint_violation';
+  end if;
   if jsonb_typeof(new.plan) <> 'object' or new.plan - array['at', 'grace_minutes', 'after'] <> '{}'
     -- Whole numbers only: a plan that the service cannot read would never be applied, nor fail.
     or jsonb_path_exists(new.plan, '$.* ? (@.type() != "number" && @.type() != "string")')

@@ -140,6 +140,22 @@ pub struct Edition {
     pub written_at: DateTime<Utc>,
 }
 
+impl Edition {
+    /// Returns the current edition of `proposal` without its content, which cannot be read.
+    #[must_use]
+    pub fn unreadable(proposal: &Proposal) -> Self {
+        Self {
+            edition: proposal.edition,
+            written_by: proposal.created_by.clone(),
+            reason: String::new(),
+            edits: BTreeMap::new(),
+            plan: Plan::default(),
+            digest: Vec::new(),
+            written_at: proposal.created_at,
+        }
+    }
+}
+
 /// An edition to be stored.
 #[derive(Debug, Clone)]
 pub struct NewEdition {

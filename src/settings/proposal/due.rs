@@ -12,7 +12,7 @@ use crate::{
     database::{self, Connection, OnSuccess},
     ids::{RequestId, UserId},
     metrics::Metrics,
-    proposals::{self, Failure, State},
+    proposals::{self, Edition, Failure, State},
     settings::{
         change::{ChangeResult, Error as ChangeError},
         proposal::{
@@ -116,7 +116,13 @@ impl Step for ApplyWhenDue {
 
     async fn run(&self, conn: &mut Connection, locked: &Locked<'_>) -> Result<DueOutcome, Error> {
         // Again under the lock: another instance may have been faster.
-        let (proposal, content) = find_content(conn, self.number).await?;
+        let (proposal, content) = match find_content(conn, self.number).await {
+            // The owner of the tables stored it. A later round could not read it either.
+            Err(Error::Change(ChangeError::Database(err))) if err.is_unreadable() => {
+                return self.fail_unreadable(conn, locked).await;
+            }
+            result => result?,
+        };
         let due_at = proposal.due_at.filter(|due_at| *due_at <= proposal.read_at);
         let Some(due_at) = due_at.filter(|_| proposal.state == State::Open) else {
             return Ok(DueOutcome::NotDue);
@@ -139,11 +145,41 @@ impl Step for ApplyWhenDue {
                 Err(err) => failure_of(err)?,
             }
         };
+        self.fail(conn, locked, &content, late_by, failure).await
+    }
+}
+
+impl ApplyWhenDue {
+    /// Marks the proposal as failed, and enqueues the message.
+    async fn fail(
+        &self,
+        conn: &mut Connection,
+        locked: &Locked<'_>,
+        content: &Edition,
+        late_by: TimeDelta,
+        failure: Failure,
+    ) -> Result<DueOutcome, Error> {
         let actor = end_of(&self.person, late_by, failure);
         proposals::fail(conn, self.number, &actor, failure).await?;
         let outcome = Settled::Failed(failure);
-        message::enqueue_settled(conn, locked, self.number, &content, &actor, outcome).await?;
+        message::enqueue_settled(conn, locked, self.number, content, &actor, outcome).await?;
         Ok(DueOutcome::Failed(failure))
+    }
+
+    /// Marks a due proposal as failed whose content cannot be read.
+    async fn fail_unreadable(
+        &self,
+        conn: &mut Connection,
+        locked: &Locked<'_>,
+    ) -> Result<DueOutcome, Error> {
+        let number = self.number;
+        let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
+        let due_at = proposal.due_at.filter(|due_at| *due_at <= proposal.read_at);
+        let Some(due_at) = due_at.filter(|_| proposal.state == State::Open) else {
+            return Ok(DueOutcome::NotDue);
+        };
+        let content = Edition::unreadable(&proposal);
+        self.fail(conn, locked, &content, proposal.read_at - due_at, Failure::Invalid).await
     }
 }
 

@@ -13,6 +13,7 @@ mod people;
 mod races;
 mod repeats;
 mod secrets;
+mod stored;
 
 use serde_json::{Value, json};
 

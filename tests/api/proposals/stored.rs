@@ -1,0 +1,63 @@
+//! Rows that `psql` writes under the service's role: the service reads each, and each has its entry of the trail.
+
+use brune::settings::DueOutcome;
+use serde_json::json;
+
+use super::{
+    COOLDOWN, PROPOSALS,
+    due::{in_minutes, let_minutes_pass, schedule},
+    find, get,
+    invariants::{attempt, edition, refused},
+    propose, protected,
+};
+use crate::support::psql;
+
+#[tokio::test]
+async fn a_value_that_the_service_cannot_read_is_refused() {
+    let app = protected().await;
+    let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    let deep = format!("'{}1{}'::jsonb", "[".repeat(200), "]".repeat(200));
+    for value in ["'1e1000'::jsonb", &deep, "'null'::jsonb", "'\"50\"'::jsonb", "'{}'::jsonb"] {
+        let sql = edition(number, "ana", COOLDOWN, value);
+        refused(&app, value, &sql, "of the declared type").await;
+    }
+    let list = "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST";
+    for value in ["'[1]'::jsonb", "'[[]]'::jsonb", "'\"gpt\"'::jsonb"] {
+        let sql = edition(number, "ana", list, value);
+        refused(&app, value, &sql, "of the declared type").await;
+    }
+    attempt(&app, &edition(number, "ana", list, "'[\"gpt-realtime-2.1\"]'::jsonb")).await.unwrap();
+    assert_eq!(find(&app.instance, number).await["edition"], 2);
+}
+
+#[tokio::test]
+async fn a_due_proposal_that_cannot_be_read_fails() {
+    let app = protected().await;
+    let number = schedule(&app, COOLDOWN, json!(45), json!({"at": in_minutes(60)})).await;
+    let readable = schedule(&app, COOLDOWN, json!(50), json!({"at": in_minutes(60)})).await;
+    // Only the owner of the tables can store such an edition.
+    let sql = format!(
+        "alter table brune_proposal_edition disable trigger user;
+         update brune_proposal_edition set edits = '{{\"{COOLDOWN}\": {{\"value\": 1e1000, \"version\": 1}}}}'
+         where proposal = (select id from brune_proposal where number = {number});
+         alter table brune_proposal_edition enable trigger user"
+    );
+    psql::run(&app.db.admin(), &sql).await;
+    let_minutes_pass(&app, number, 61).await;
+    let_minutes_pass(&app, readable, 61).await;
+    let outcomes = app.instance.apply_due_proposals().await;
+    let failures: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome).collect();
+    assert!(
+        matches!(
+            failures[..],
+            [
+                DueOutcome::Failed(brune::proposals::Failure::Invalid),
+                DueOutcome::Failed(brune::proposals::Failure::NotApproved)
+            ]
+        ),
+        "{outcomes:?}"
+    );
+    assert!(app.instance.apply_due_proposals().await.is_empty());
+    let summary = get(&app.instance, PROPOSALS).send().await.ok();
+    assert_eq!(summary["proposals"][1]["failure"], "invalid", "{summary}");
+}
