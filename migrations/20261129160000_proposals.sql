@@ -102,7 +102,8 @@ create table brune_proposal_verdict (
 -- When the last alert of an emergency was stored, so that one instance sends the next.
 create table brune_proposal_reminder (
   proposal uuid primary key references brune_proposal,
-  sent_at  timestamptz not null
+  -- Without a bound, an infinite time would end the alerts.
+  sent_at  timestamptz not null check (isfinite(sent_at))
 );
 
 -- What the release of an instance can read, so that no newer kind of entry is written while an older instance would
@@ -121,6 +122,10 @@ create table brune_freeze (
   request_id     text not null default '',
   end_request_id text not null default '',
   check (ends_at > starts_at),
+  -- Infinite times, and times beyond the year 9999, could not be read.
+  constraint brune_freeze_is_readable check (
+    starts_at >= '1970-01-01 00:00:00Z' and ends_at < '10000-01-01 00:00:00Z'),
+  constraint brune_freeze_is_short check (ends_at <= starts_at + interval '2208 hours'),
   check ((ended_by is null) = (ended_at is null))
 );
 create index brune_freeze_not_ended on brune_freeze (ends_at) where ended_at is null;

@@ -61,3 +61,33 @@ async fn a_due_proposal_that_cannot_be_read_fails() {
     let summary = get(&app.instance, PROPOSALS).send().await.ok();
     assert_eq!(summary["proposals"][1]["failure"], "invalid", "{summary}");
 }
+
+fn freeze(starts_at: &str, ends_at: &str) -> String {
+    format!(
+        "insert into brune_freeze (starts_at, ends_at, reason, set_by, set_at)
+         values ({starts_at}, {ends_at}, 'holidays', 'eve', now())"
+    )
+}
+
+#[tokio::test]
+async fn a_time_that_the_service_cannot_read_is_refused() {
+    let app = protected().await;
+    for (starts_at, ends_at) in [
+        ("now()", "'infinity'"),
+        ("'-infinity'", "now() + interval '1 hour'"),
+        ("'infinity'", "'infinity'"),
+        ("now()", "now() + interval '93 days'"),
+        ("'200000-01-01'", "'200000-01-02'"),
+    ] {
+        refused(&app, ends_at, &freeze(starts_at, ends_at), "brune_freeze").await;
+    }
+    attempt(&app, &freeze("now()", "now() + interval '91 days'")).await.unwrap();
+    let list = get(&app.instance, "/admin/freezes").send().await.ok();
+    assert_eq!(list["freezes"].as_array().unwrap().len(), 1, "{list}");
+    let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
+    let reminder = format!(
+        "insert into brune_proposal_reminder (proposal, sent_at)
+         select id, 'infinity' from brune_proposal where number = {number}"
+    );
+    refused(&app, "a reminder", &reminder, "brune_proposal_reminder").await;
+}
