@@ -531,9 +531,6 @@ begin
     new.set_at := clock_timestamp();
     new.ended_by := null;
     new.ended_at := null;
-    perform brune_decision_append('(freeze)', jsonb_build_object(
-        'freeze', new.id, 'event', 'frozen', 'starts_at', new.starts_at, 'ends_at', new.ends_at),
-      new.set_by, new.reason, new.request_id);
     return new;
   end if;
   if old.ended_at is not null or new.ended_by is null
@@ -544,12 +541,26 @@ begin
   end if;
   perform brune_decision_check(new.ended_by, '', new.end_request_id);
   new.ended_at := clock_timestamp();
-  perform brune_decision_append('(freeze)', jsonb_build_object('freeze', new.id, 'event', 'freeze_ended'),
-    new.ended_by, old.reason, new.end_request_id);
   return new;
 end $$;
 create trigger brune_freeze_write before insert or update on brune_freeze
   for each row execute function brune_freeze_write();
+
+-- After the row is stored: an id that exists makes no entry.
+create function brune_freeze_written() returns trigger language plpgsql security definer as $$
+begin
+  if tg_op = 'INSERT' then
+    perform brune_decision_append('(freeze)', jsonb_build_object(
+        'freeze', new.id, 'event', 'frozen', 'starts_at', new.starts_at, 'ends_at', new.ends_at),
+      new.set_by, new.reason, new.request_id);
+  else
+    perform brune_decision_append('(freeze)', jsonb_build_object('freeze', new.id, 'event', 'freeze_ended'),
+      new.ended_by, old.reason, new.end_request_id);
+  end if;
+  return null;
+end $$;
+create trigger brune_freeze_written after insert or update on brune_freeze
+  for each row execute function brune_freeze_written();
 
 -- Requires, at the commit of a revision, the proposal of each protected change, and a bypass in a freeze. Closes the
 -- revision, so that a later statement of the transaction (after `set constraints … immediate`) opens the next one and is
@@ -661,6 +672,7 @@ begin
     'brune_changes_redacted(jsonb, text[])',
     'brune_edits_redacted(jsonb, text[])',
     'brune_freeze_write()',
+    'brune_freeze_written()',
     'brune_person(text)',
     'brune_proposal_edition_redact()',
     'brune_proposal_edition_write()',
@@ -688,6 +700,6 @@ begin
     execute format('alter function %s set jit = off', signature::regprocedure);
   end loop;
 end $$;
-revoke execute on function app_global_setting_head_is_approved(), brune_freeze_write(), brune_proposal_edition_write(),
+revoke execute on function app_global_setting_head_is_approved(), brune_freeze_write(), brune_freeze_written(), brune_proposal_edition_write(),
   brune_proposal_edition_written(), brune_proposal_ended(), brune_proposal_is_applied(), brune_proposal_lock(), brune_proposal_verdict_write(),
   brune_proposal_verdict_written(), brune_proposal_write() from public;

@@ -34,7 +34,10 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
             "app_global_settings_write",
         ],
     ),
-    ("brune_freeze", &["brune_freeze_write", "brune_decision_is_permanent"]),
+    (
+        "brune_freeze",
+        &["brune_decision_is_permanent", "brune_freeze_write", "brune_freeze_written"],
+    ),
     (
         "brune_proposal",
         &[
@@ -67,14 +70,17 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
         &["brune_decision_is_permanent", "brune_release_write", "brune_release_written"],
     ),
     ("brune_session", &["brune_session_keeps_its_settings"]),
-    ("brune_starts_event", &["brune_decision_is_permanent", "brune_starts_event_write"]),
+    (
+        "brune_starts_event",
+        &["brune_decision_is_permanent", "brune_starts_event_write", "brune_starts_event_written"],
+    ),
 ];
 
 /// The only trigger whose function has another name.
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
-const DEFINERS: [&str; 18] = [
+const DEFINERS: [&str; 20] = [
     "app_global_setting_audit_chain",
     "app_global_setting_head_is_approved",
     "app_global_setting_head_notifies",
@@ -82,6 +88,7 @@ const DEFINERS: [&str; 18] = [
     "app_global_setting_schema_changed",
     "app_global_settings_write",
     "brune_freeze_write",
+    "brune_freeze_written",
     "brune_proposal_edition_write",
     "brune_proposal_edition_written",
     "brune_proposal_ended",
@@ -93,6 +100,7 @@ const DEFINERS: [&str; 18] = [
     "brune_release_write",
     "brune_release_written",
     "brune_starts_event_write",
+    "brune_starts_event_written",
 ];
 
 /// The settings of the function that knows the secret of a notification before the commit: no plan with values, and no

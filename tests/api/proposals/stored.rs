@@ -10,7 +10,7 @@ use super::{
     invariants::{attempt, edition, refused},
     propose, protected,
 };
-use crate::support::psql;
+use crate::support::{TestApp, psql};
 
 #[tokio::test]
 async fn a_value_that_the_service_cannot_read_is_refused() {
@@ -90,4 +90,38 @@ async fn a_time_that_the_service_cannot_read_is_refused() {
          select id, 'infinity' from brune_proposal where number = {number}"
     );
     refused(&app, "a reminder", &reminder, "brune_proposal_reminder").await;
+}
+
+async fn decisions(app: &TestApp) -> Vec<(String, String)> {
+    let sql = "select new_value_json ->> 'event', reason from app_global_setting_audit
+        where action = 'decision' order by seq";
+    sqlx::query_as(sql).fetch_all(&app.db.admin()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_stored_has_no_entry() {
+    let app = protected().await;
+    attempt(&app, &freeze("now()", "now() + interval '1 hour'")).await.unwrap();
+    let again = "insert into brune_freeze (id, starts_at, ends_at, reason, set_by, set_at)
+        select id, starts_at, ends_at, 'again', 'eve', now() from brune_freeze on conflict do nothing";
+    attempt(&app, again).await.unwrap();
+    assert_eq!(decisions(&app).await.len(), 1, "one freeze, one entry");
+    let stops = "insert into brune_starts_event (event, minutes, reason, made_by)
+        values ('stopped', 5, 'first', 'eve'), ('stopped', 10, 'second', 'eve') on conflict do nothing";
+    attempt(&app, stops).await.unwrap();
+    let sql = "select count(*) from brune_starts_event e join app_global_setting_audit a
+          on a.key = '(starts)' and (a.new_value_json ->> 'epoch')::bigint = e.epoch";
+    let events: i64 = sqlx::query_scalar(sql).fetch_one(&app.db.admin()).await.unwrap();
+    assert_eq!((events, decisions(&app).await.len()), (2, 3));
+    let starts = get(&app.instance, "/admin/starts").send().await.ok();
+    assert_eq!(starts["stopped"]["reason"], "second", "{starts}");
+}
+
+#[tokio::test]
+async fn no_before_trigger_appends_a_decision() {
+    let app = protected().await;
+    let sql = "select t.tgname::text from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+        where t.tgtype & 2 = 2 and p.prosrc like '%brune_decision_append%'";
+    let triggers: Vec<String> = sqlx::query_scalar(sql).fetch_all(&app.db.admin()).await.unwrap();
+    assert_eq!(triggers, [""; 0]);
 }
