@@ -119,6 +119,7 @@ create table brune_freeze (
   set_at         timestamptz not null,
   ended_by       text,
   ended_at       timestamptz,
+  end_reason     text,
   request_id     text not null default '',
   end_request_id text not null default '',
   check (ends_at > starts_at),
@@ -126,7 +127,7 @@ create table brune_freeze (
   constraint brune_freeze_is_readable check (
     starts_at >= '1970-01-01 00:00:00Z' and ends_at < '10000-01-01 00:00:00Z'),
   constraint brune_freeze_is_short check (ends_at <= starts_at + interval '2208 hours'),
-  check ((ended_by is null) = (ended_at is null))
+  constraint brune_freeze_end_is_complete check (num_nulls(ended_by, ended_at, end_reason) in (0, 3))
 );
 create index brune_freeze_not_ended on brune_freeze (ends_at) where ended_at is null;
 
@@ -531,6 +532,8 @@ begin
     new.set_at := clock_timestamp();
     new.ended_by := null;
     new.ended_at := null;
+    new.end_reason := null;
+    new.end_request_id := '';
     return new;
   end if;
   if old.ended_at is not null or new.ended_by is null
@@ -539,7 +542,10 @@ begin
   then
     raise exception 'a freeze can only be ended, and only once' using errcode = 'integrity_constraint_violation';
   end if;
-  perform brune_decision_check(new.ended_by, '', new.end_request_id);
+  perform brune_decision_check(new.ended_by, new.end_reason, new.end_request_id);
+  if length(btrim(new.end_reason)) < 3 then
+    raise exception 'the end of a freeze has a reason of 3 characters' using errcode = 'integrity_constraint_violation';
+  end if;
   new.ended_at := clock_timestamp();
   return new;
 end $$;
@@ -555,7 +561,7 @@ begin
       new.set_by, new.reason, new.request_id);
   else
     perform brune_decision_append('(freeze)', jsonb_build_object('freeze', new.id, 'event', 'freeze_ended'),
-      new.ended_by, old.reason, new.end_request_id);
+      new.ended_by, new.end_reason, new.end_request_id);
   end if;
   return null;
 end $$;

@@ -82,7 +82,7 @@ const EDITION: &[Privilege] = &[
 const FREEZE: &[Privilege] = &[
     on_table("select"),
     on_table("insert"),
-    Privilege { name: "update", columns: &["end_request_id", "ended_by"] },
+    Privilege { name: "update", columns: &["end_reason", "end_request_id", "ended_by"] },
 ];
 /// A release is archived.
 const RELEASE: &[Privilege] = &[

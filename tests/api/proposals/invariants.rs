@@ -198,8 +198,16 @@ async fn in_a_freeze_only_a_bypass_changes_settings() {
     refused(&app, "a plain change", &change(PER_DAY, "5", 2), "frozen").await;
     let earlier = "update brune_freeze set ends_at = now()";
     refused(&app, "another end", earlier, "permission denied").await;
-    attempt(&app, "update brune_freeze set ended_by = 'ben'").await.unwrap();
-    refused(&app, "ended twice", "update brune_freeze set ended_by = 'cleo'", "only once").await;
+    attempt(&app, "update brune_freeze set ended_by = 'ben', end_reason = 'all are back'")
+        .await
+        .unwrap();
+    refused(
+        &app,
+        "ended twice",
+        "update brune_freeze set ended_by = 'cleo', end_reason = 'again'",
+        "only once",
+    )
+    .await;
     attempt(&app, &change(PER_DAY, "5", 2)).await.unwrap();
 }
 

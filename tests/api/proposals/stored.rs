@@ -1,14 +1,14 @@
 //! Rows that `psql` writes under the service's role: the service reads each, and each has its entry of the trail.
 
 use brune::settings::DueOutcome;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     COOLDOWN, PROPOSALS,
     due::{in_minutes, let_minutes_pass, schedule},
     find, get,
     invariants::{attempt, edition, refused},
-    propose, protected,
+    post, propose, protected,
 };
 use crate::support::{TestApp, psql};
 
@@ -124,4 +124,26 @@ async fn no_before_trigger_appends_a_decision() {
         where t.tgtype & 2 = 2 and p.prosrc like '%brune_decision_append%'";
     let triggers: Vec<String> = sqlx::query_scalar(sql).fetch_all(&app.db.admin()).await.unwrap();
     assert_eq!(triggers, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_reason_of_the_end_of_a_freeze_is_stored() {
+    let app = protected().await;
+    let ends_at = in_minutes(60);
+    let body = json!({"reason": "holidays", "ends_at": ends_at});
+    let frozen = post(&app.instance, "ana", "/admin/freezes", &body).await.ok();
+    assert_eq!(frozen["end_reason"], Value::Null, "{frozen}");
+    let path = format!("/admin/freezes/{}/end", frozen["id"].as_str().unwrap());
+    let ended = post(&app.instance, "ben", &path, &json!({"reason": "all are back"})).await.ok();
+    assert_eq!(
+        (&ended["reason"], &ended["end_reason"]),
+        (&json!("holidays"), &json!("all are back"))
+    );
+    let list = get(&app.instance, "/admin/freezes").send().await.ok();
+    assert_eq!(list["freezes"][0]["end_reason"], "all are back", "{list}");
+    let entries = decisions(&app).await;
+    assert_eq!(entries[1], ("freeze_ended".to_owned(), "all are back".to_owned()));
+    attempt(&app, &freeze("now()", "now() + interval '1 hour'")).await.unwrap();
+    let silent = "update brune_freeze set ended_by = 'ben' where ended_by is null";
+    refused(&app, "without a reason", silent, "").await;
 }
