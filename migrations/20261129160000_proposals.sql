@@ -570,7 +570,8 @@ create trigger brune_freeze_written after insert or update on brune_freeze
 
 -- Requires, at the commit of a revision, the proposal of each protected change, and a bypass in a freeze. Closes the
 -- revision, so that a later statement of the transaction (after `set constraints … immediate`) opens the next one and is
--- checked again. The first value of a setting is free, also after a deletion: the catalog gives it.
+-- checked again. The first value of a setting is free, also after a deletion or the cleanup of a secret: the catalog gives
+-- it.
 create function app_global_setting_head_is_approved() returns trigger language plpgsql security definer as $$
 declare
   subject brune_proposal;
@@ -591,7 +592,7 @@ begin
     select from app_global_setting_audit a
     where a.revision = new.revision and a.version is distinct from 1 and (
         select earlier.version is not null from app_global_setting_audit earlier
-        where earlier.key = a.key and earlier.seq < a.seq and earlier.action not in ('refused', 'secret_cleanup')
+        where earlier.key = a.key and earlier.seq < a.seq and earlier.action <> 'refused'
         order by earlier.seq desc limit 1))
   then
     raise exception 'settings are frozen until %', frozen.ends_at
@@ -605,7 +606,7 @@ begin
     from app_global_setting_audit a join app_global_setting_schema d on d.key = a.key and d.approvals > 0
     where a.revision = new.revision and a.version is distinct from 1 and (
         select earlier.version is not null from app_global_setting_audit earlier
-        where earlier.key = a.key and earlier.seq < a.seq and earlier.action not in ('refused', 'secret_cleanup')
+        where earlier.key = a.key and earlier.seq < a.seq and earlier.action <> 'refused'
         order by earlier.seq desc limit 1)
   loop
     if entry.value is null or content.edits -> entry.key -> 'value' is distinct from entry.value
