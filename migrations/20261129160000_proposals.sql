@@ -22,6 +22,24 @@
 alter table app_global_setting_schema add column approvals smallint not null default 0
   constraint app_global_setting_schema_approvals check (approvals between 0 and 3 and (approvals = 0 or kind = 'setting'));
 
+-- For the verification of history: the revision after which each change of the setting needed an approval, and the
+-- revision after which each change needed as many as today. Set by a trigger.
+alter table app_global_setting_schema add column protected_since bigint, add column approvals_since bigint;
+
+create function app_global_setting_schema_protects() returns trigger language plpgsql as $$
+declare
+  before smallint := case when tg_op = 'UPDATE' then old.approvals else 0 end;
+  current_revision bigint := (select h.revision from app_global_setting_head h);
+begin
+  new.protected_since := case
+    when new.approvals = 0 then null when before = 0 then current_revision else old.protected_since end;
+  new.approvals_since := case
+    when new.approvals = 0 then null when new.approvals > before then current_revision else old.approvals_since end;
+  return new;
+end $$;
+create trigger app_global_setting_schema_protects before insert or update on app_global_setting_schema
+  for each row execute function app_global_setting_schema_protects();
+
 create index app_global_setting_schema_protected on app_global_setting_schema (key) where approvals > 0;
 
 create table brune_proposal (
@@ -673,6 +691,7 @@ begin
   foreach signature in array array[
     'app_global_setting_audit_as_owner()',
     'app_global_setting_head_is_approved()',
+    'app_global_setting_schema_protects()',
     'brune_decision_append(text, jsonb, text, text, text)',
     'brune_decision_check(text, text, text)',
     'brune_decision_is_permanent()',

@@ -25,7 +25,10 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
             "app_global_setting_head_notifies",
         ],
     ),
-    ("app_global_setting_schema", &["app_global_setting_schema_changed"]),
+    (
+        "app_global_setting_schema",
+        &["app_global_setting_schema_changed", "app_global_setting_schema_protects"],
+    ),
     (
         "app_global_settings",
         &[

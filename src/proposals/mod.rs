@@ -10,6 +10,7 @@ mod freeze;
 mod page;
 mod record;
 mod store;
+mod verify;
 mod watch;
 
 pub use bypass::{UnacknowledgedBypass, next_unacknowledged, record_bypass_alert};
@@ -23,4 +24,5 @@ pub use store::{
     apply, approval_status, create, edit, end, fail, find, find_edition, give_verdict, is_author,
     next_due, now, overlapping, verdicts, version_written_by,
 };
+pub use verify::{Breach, Verification, verify};
 pub use watch::watch;

@@ -26,7 +26,7 @@ pub(super) async fn refused(app: &TestApp, what: &str, sql: &str, reason: &str) 
 }
 
 /// A change of `key` with its audit entry, by hand.
-fn change(key: &str, value: &str, version: i32) -> String {
+pub(super) fn change(key: &str, value: &str, version: i32) -> String {
     format!(
         "update app_global_settings set value_json = '{value}', version = {version}, updated_by = 'eve'
          where key = '{key}';
@@ -36,7 +36,7 @@ fn change(key: &str, value: &str, version: i32) -> String {
 }
 
 /// The end of the proposal `number` as applied in this transaction.
-fn applied(number: i64) -> String {
+pub(super) fn applied(number: i64) -> String {
     format!(
         "update brune_proposal set state = 'applied', ended_by = 'eve', end_reason = 'by hand',
            applied_revision = (select revision from app_global_setting_head) where number = {number}"

@@ -6,6 +6,7 @@ mod complaints;
 mod doors;
 mod due;
 mod fleet;
+mod history;
 mod invariants;
 mod messages;
 mod pages;
