@@ -8,6 +8,7 @@ mod due;
 mod fleet;
 mod history;
 mod invariants;
+mod large;
 mod messages;
 mod pages;
 mod people;
