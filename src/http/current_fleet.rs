@@ -11,9 +11,9 @@ use crate::{
     http::problem::Problem,
 };
 
-/// No running instance is of a release that fails to read the action `decision` in the history.
+/// Rejects a request while an instance runs whose history cannot list entries with the action `decision`.
 ///
-/// Emergencies and stops of starts do without: they cannot wait until an instance is replaced.
+/// Emergencies and stops of starts skip the check, because they cannot wait until the instance is replaced.
 pub(in crate::http) struct CurrentFleet;
 
 impl<S> FromRequestParts<S> for CurrentFleet

@@ -132,7 +132,7 @@ const VIEWS = [
   ['palette', '#/settings', async (page) => { await page.keyboard.press('Control+k'); await page.keyboard.type('prompt'); }, async (page) => page.keyboard.press('Escape')],
   ['proposals-waiting', '#/proposals', async (page) => { await page.getByText('emergency, not acknowledged').waitFor(); }],
   ['proposals-open', '#/proposals?show=open', null],
-  ['proposals-over', '#/proposals?show=over', async (page) => { await page.getByText('Approvals were missing').waitFor(); }],
+  ['proposals-closed', '#/proposals?show=closed', async (page) => { await page.getByText('Approvals were missing').waitFor(); }],
   ['proposals-nothing', '#/proposals?show=open&by=nobody', null],
   ['proposal-open', async () => `#/proposals/${proposals.open}`, async (page) => { await page.getByText('Which users did you ask?').first().waitFor(); }],
   ['proposal-own', async () => `#/proposals/${proposals.own}`, null],

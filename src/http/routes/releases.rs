@@ -41,7 +41,7 @@ problems! {
 problems! {
     MakeReleaseProblems: MalformedRequest, SecretLike, Unauthorized, Forbidden, RevisionNotFound,
     FleetOutdated, ReleaseExists, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
-    RateLimited, Internal,     Unavailable, OutcomeUnknown
+    RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
@@ -53,7 +53,7 @@ problems! {
 body! {
     /// A new release.
     struct NewRelease {
-        /// The name, which nothing can have again.
+        /// The name; each name can be used only once.
         name: ReleaseName,
         /// The revision; the current one by default.
         #[validate(range(min = 1, max = MAX_INTEGER))]
@@ -64,7 +64,7 @@ body! {
 }
 
 body! {
-    /// The archiving of a release.
+    /// Why a release is archived.
     struct ReleaseArchive {
         /// The reason
         note: ChangeNote,
@@ -178,7 +178,7 @@ pub(in crate::http) async fn diff(
     JsonResponse::ok(&settings::diff_release(&pool, &settings, &name, to.as_deref()).await?)
 }
 
-/// Archives a release, which stays readable and restorable. An archived release stays as it is.
+/// Archives a release, which can still be compared and restored. Does nothing if the release is archived.
 #[utoipa::path(
     post,
     path = "/admin/releases/{name}/archive",

@@ -3,7 +3,6 @@
 mod bad_input;
 mod catalog;
 mod complaints;
-mod doors;
 mod due;
 mod fleet;
 mod history;
@@ -16,6 +15,7 @@ mod races;
 mod repeats;
 mod secrets;
 mod stored;
+mod write_paths;
 
 use serde_json::{Value, json};
 

@@ -152,7 +152,7 @@ async fn acknowledged_emergencies_are_not_read_again() {
     let rows = reads(&app).await - before;
     assert!(rows <= 300, "the list: {rows} rows were read");
     let before = reads(&app).await;
-    assert_eq!(app.instance.remind_of_bypasses().await, [9000]);
+    assert_eq!(app.instance.remind_of_emergencies().await, [9000]);
     let rows = reads(&app).await - before;
     assert!(rows <= 300, "the reminders: {rows} rows were read");
     let mut watching = Instance::builder(app.db.pool()).start().await;

@@ -83,9 +83,9 @@ async function start() {
   await showPage();
   connectLiveUpdates(document.querySelector('.live'));
   // The first page does not wait for the number of proposals and for the banners.
-  const [{ followWaitingCount }, { showNotices }] = await Promise.all([import('./waiting-count.js'), import('./notices.js')]);
+  const [{ followWaitingCount }, { showSafetyBanners }] = await Promise.all([import('./waiting-count.js'), import('./safety-banners.js')]);
   followWaitingCount();
-  showNotices(document.querySelector('.banners'));
+  showSafetyBanners(document.querySelector('.banners'));
 }
 
 start();

@@ -2,7 +2,7 @@
 import { isolate } from './dom.js';
 import { humanize } from './format.js';
 import { link, revisionLink } from './page.js';
-import { failureText, proposalHash, scheduleElement } from './proposal-words.js';
+import { failureText, proposalHash, scheduleElement } from './proposal-text.js';
 
 const TITLES = { '(proposal)': 'Proposal', '(freeze)': 'Freeze', '(starts)': 'Session starts', '(release)': 'Release' };
 

@@ -79,6 +79,9 @@ export function detectKeyPrefix(keys) {
 /** Returns the display name of a setting: “Cooldown minutes” for `BRUNE_COOLDOWN_MINUTES`. */
 export const label = (key) => sentenceCase((key.startsWith(keyPrefix) ? key.slice(keyPrefix.length) : key).toLowerCase());
 
+/** Creates the display name of a setting with its key below. */
+export const settingName = (key) => [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))];
+
 /** Returns `name` with spaces and a capital: “Brune business” for `brune_business`. */
 export const sentenceCase = (name) => capitalize(humanize(name));
 

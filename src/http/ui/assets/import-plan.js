@@ -1,13 +1,13 @@
 // The plan of an import: what each entry would change, which entries are selected, the reason, the import itself or a
 // proposal of the same changes.
-import { newIdempotencyKey, Problem, request } from './api.js';
+import { idempotencyKeys, newIdempotencyKey, Problem, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { h, isolate, setChildren, subscribe, uniqueId } from './dom.js';
 import { capitalize, label, pluralize, relativeTimeElement, toSentence, valueElement } from './format.js';
 import { markOwnRevision } from './live.js';
 import { badge, button, link, table, tableRow } from './page.js';
 import { errorAlert, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
-import { idempotencyKeys, ProposeOptions, showEmergency } from './propose-options.js';
+import { ProposeOptions, showEmergency } from './propose-options.js';
 import { isEqual } from './rules.js';
 import { ensureSettings, loadSettings, store } from './store.js';
 
@@ -52,7 +52,7 @@ export function showImportPlan(container, plan, options) {
 
 class ImportPlan {
   constructor(container, plan, { documentRequest, loadPlan, signal, onrestart }) {
-    Object.assign(this, { container, plan, documentRequest, loadPlan, signal, onrestart, selectedClass: '', preparedRequest: null, keyOf: idempotencyKeys(), isBusy: false });
+    Object.assign(this, { container, plan, documentRequest, loadPlan, signal, onrestart, selectedClass: '', preparedRequest: null, idempotencyKeyOf: idempotencyKeys(), isBusy: false });
     this.reason = reasonField();
     this.wait = waitCheckbox();
     this.title = h('h3', { tabindex: '-1' }, 'Preview');
@@ -189,7 +189,7 @@ class ImportPlan {
     const isOutdated = ({ key, current }) => !isEqual(store.settings.get(key)?.value, current);
     if (entries.some(isOutdated)) throw new Problem(409, { code: 'plan_outdated' });
     const changes = entries.map(({ key, imported: value }) => ({ key, value, version: store.settings.get(key).version }));
-    const proposal = await this.options.propose({ reason, changes }, this.keyOf);
+    const proposal = await this.options.propose({ reason, changes }, this.idempotencyKeyOf);
     showProposalResult(this.container, proposal, this.onrestart);
   }
 

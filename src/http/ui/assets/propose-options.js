@@ -1,30 +1,19 @@
 // Proposing a change instead of saving it: which settings need approvals, the plan of the proposal, and the emergency. Shared
 // by the review, the rollback and the import.
-import { newIdempotencyKey, request } from './api.js';
+import { request } from './api.js';
 import { emit, h, isolate, setChildren } from './dom.js';
 import { label, pluralize } from './format.js';
 import { button, link } from './page.js';
 import { openDialog, rememberReason } from './parts.js';
-import { formatSchedule, planFields } from './plan-fields.js';
-import { proposalHash } from './proposal-words.js';
+import { planFields } from './plan-fields.js';
+import { proposalHash } from './proposal-text.js';
 import { loadSafety, safety } from './safety-state.js';
 import { loadSettings, store } from './store.js';
+import { formatSchedule } from './time-fields.js';
 
 const approvalsText = (needed) => pluralize(needed, 'approval');
 const peopleText = (needed) => (needed === 1 ? 'another person' : 'other people');
 const proposalLink = (number) => link(proposalHash(number), `proposal ${number}`);
-
-/** Returns a function that returns the idempotency key of a request. A retry of the same request reuses its key. */
-export function idempotencyKeys() {
-  let lastText = null;
-  let key = null;
-  return (...content) => {
-    const text = JSON.stringify(content);
-    if (text !== lastText) key = newIdempotencyKey();
-    lastText = text;
-    return key;
-  };
-}
 
 /** Creates the note on settings that need approvals. */
 function approvalNote(settings) {
@@ -121,10 +110,10 @@ export class ProposeOptions {
   }
 
   /** Sends the proposal, and shows a banner with a link. Returns the proposal. */
-  async propose(body, keyOf) {
+  async propose(body, idempotencyKeyOf) {
     const plan = this.plan.value();
     const proposal = { ...body, ...(plan && { plan }) };
-    const { data } = await request('POST', '/admin/proposals', { body: proposal, idempotencyKey: keyOf('propose', proposal) });
+    const { data } = await request('POST', '/admin/proposals', { body: proposal, idempotencyKey: idempotencyKeyOf('propose', proposal) });
     rememberReason(body.reason);
     emit('proposals');
     showProposed(data);

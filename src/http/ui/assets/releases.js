@@ -2,7 +2,7 @@
 import { fetchJson, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { h, isolate, setChildren, showToast } from './dom.js';
-import { dateTimeElement, label, pluralize, relativeTimeElement } from './format.js';
+import { dateTimeElement, pluralize, relativeTimeElement, settingName } from './format.js';
 import { badge, button, definitionList, link, revisionLink, table, tableRow } from './page.js';
 import { emptyState, errorAlert, openDialog, openReasonDialog, pageHeader, rememberReason } from './parts.js';
 import { openRollback } from './restore.js';
@@ -101,7 +101,7 @@ function comparison({ name }, releases, selected, signal) {
 }
 
 const diffRow = ({ key, from, to }) => tableRow(DIFF_COLUMNS, null,
-  [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))], valueDiff(from, to));
+  settingName(key), valueDiff(from, to));
 
 function openArchiveDialog(name) {
   return openReasonDialog({

@@ -1,12 +1,12 @@
 // The rollback dialog: a preview by a dry run, the reason, then the rollback, or a proposal of the same changes.
-import { fetchJson, request } from './api.js';
+import { fetchJson, idempotencyKeys, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { h, isolate, setChildren, showToast } from './dom.js';
-import { label, pluralize, relativeTimeElement, toSentence } from './format.js';
+import { label, pluralize, relativeTimeElement, settingName, toSentence } from './format.js';
 import { markOwnRevision } from './live.js';
 import { button, table, tableRow } from './page.js';
 import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
-import { idempotencyKeys, ProposeOptions, showEmergency } from './propose-options.js';
+import { ProposeOptions, showEmergency } from './propose-options.js';
 
 const PATH = '/admin/global-settings/rollback';
 
@@ -61,7 +61,7 @@ function dialogTitle({ auditId, key, toVersion, toRevision, toRelease }) {
 
 class Rollback {
   constructor(target, preview, close) {
-    Object.assign(this, { target, preview, close, keyOf: idempotencyKeys() });
+    Object.assign(this, { target, preview, close, idempotencyKeyOf: idempotencyKeys() });
     this.reason = reasonField();
     this.wait = waitCheckbox();
     this.plan = h('div.stack');
@@ -129,14 +129,14 @@ class Rollback {
   async restore({ emergency = false } = {}) {
     const body = { ...this.preview.body, reason: this.reason.value() };
     const query = { wait: this.wait.isChecked() ? 'applied' : null, emergency };
-    const { data } = await request('POST', PATH, { body, query, idempotencyKey: this.keyOf('restore', body, query) });
+    const { data } = await request('POST', PATH, { body, query, idempotencyKey: this.idempotencyKeyOf('restore', body, query) });
     handleRestored(data, body.reason);
     this.close(data);
   }
 
   async propose() {
     const changes = this.preview.plan.changed.map(({ key, new_value: value, version }) => ({ key, value, version: version - 1 }));
-    await this.options.propose({ reason: this.reason.value(), changes }, this.keyOf);
+    await this.options.propose({ reason: this.reason.value(), changes }, this.idempotencyKeyOf);
     this.close();
   }
 
@@ -198,7 +198,7 @@ function planElements({ changed, unchanged, ignored, changed_since: laterChanges
 function changeRow({ key, old_value: before, new_value: after, version }, laterChanges) {
   const laterChange = laterChanges.find((change) => change.key === key);
   return tableRow(COLUMNS, null,
-    [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))],
+    settingName(key),
     [valueDiff(before, after), h('div.hint', null, `saved as version ${version}`)],
     laterChange ? [isolate(laterChange.changed_by), ' ', relativeTimeElement(laterChange.changed_at), h('div.hint', null, `version ${laterChange.version}`)] : 'none');
 }

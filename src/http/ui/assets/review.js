@@ -1,12 +1,12 @@
 // The review dialog: the changes and their effect, the resolution of conflicts, the reason, saving or proposing.
-import { request } from './api.js';
+import { idempotencyKeys, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { emit, h, isolate, setChildren, showToast, subscribe } from './dom.js';
 import { assignErrors, clearStoredDraft, draft, errorOf, markConflicts, rebase, requestBody } from './draft.js';
 import { label, pluralize, relativeTimeElement, toSentence, valueElement } from './format.js';
 import { markOwnRevision } from './live.js';
 import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
-import { idempotencyKeys, ProposeOptions, showEmergency } from './propose-options.js';
+import { ProposeOptions, showEmergency } from './propose-options.js';
 import { describeEffect, isEqual } from './rules.js';
 import { loadPinnedValues, loadSettings, store } from './store.js';
 
@@ -22,7 +22,7 @@ export function openReviewDialog() {
 
 class Review {
   constructor(close) {
-    Object.assign(this, { close, resolutions: new Map(), isSaving: false, keyOf: idempotencyKeys(), wasProposing: false, drawnState: null });
+    Object.assign(this, { close, resolutions: new Map(), isSaving: false, idempotencyKeyOf: idempotencyKeys(), wasProposing: false, drawnState: null });
     this.reason = reasonField();
     this.wait = waitCheckbox();
     this.options = new ProposeOptions({
@@ -136,7 +136,7 @@ class Review {
   save({ emergency = false } = {}) {
     return this.send(async (body, keys) => {
       const query = { wait: this.wait.isChecked() ? 'applied' : null, emergency };
-      const idempotencyKey = this.keyOf('save', body, query);
+      const idempotencyKey = this.idempotencyKeyOf('save', body, query);
       const { data } = await request('PATCH', '/admin/global-settings', { query, body, idempotencyKey });
       this.handleSaved(data, body.reason, keys);
     });
@@ -144,7 +144,7 @@ class Review {
 
   propose() {
     return this.send(async (body, keys) => {
-      await this.options.propose(body, this.keyOf);
+      await this.options.propose(body, this.idempotencyKeyOf);
       this.removeFromDraft(keys);
     }, () => this.options.plan.validate());
   }

@@ -1,5 +1,5 @@
 // Dialogs that freeze the settings, end a freeze, and stop or resume session starts.
-import { newIdempotencyKey, request } from './api.js';
+import { idempotencyKeys, request } from './api.js';
 import { h, isolate, showToast } from './dom.js';
 import { dateTimeElement, formatDateTime, pluralize, timePreference } from './format.js';
 import { labeledField } from './page.js';
@@ -18,13 +18,11 @@ const fieldError = (input, title, message) => {
   return Object.assign(new Error(message), { title });
 };
 
-/** Returns a function that sends a request, reloads the state, and returns the data. A retry reuses the idempotency key. */
+/** Returns a function that sends a request, reloads the state, and returns the data. */
 function postOnce(path) {
-  let lastRequest = null;
+  const idempotencyKeyOf = idempotencyKeys();
   return async (body) => {
-    const requestText = JSON.stringify(body);
-    if (lastRequest?.text !== requestText) lastRequest = { text: requestText, idempotencyKey: newIdempotencyKey() };
-    const { data } = await request('POST', path, { body, idempotencyKey: lastRequest.idempotencyKey });
+    const { data } = await request('POST', path, { body, idempotencyKey: idempotencyKeyOf(body) });
     rememberReason(body.reason);
     await loadSafety().catch(() => null);
     return data;
@@ -37,7 +35,7 @@ export function openFreezeDialog() {
   const zone = timePreference.utc ? ' (UTC)' : '';
   const timeInput = (name, attributes) => h('input', { type: 'datetime-local', name, ...attributes });
   const startInput = timeInput('starts_at');
-  const endInput = timeInput('ends_at', { required: true, min: formatTimeInput(new Date().toISOString()).slice(0, 16) });
+  const endInput = timeInput('ends_at', { required: true, min: formatTimeInput(new Date(), false) });
   return openReasonDialog({
     title: 'Freeze settings',
     about: `In a freeze no setting changes, except in an emergency. Proposals can be written and approved meanwhile. A freeze lasts at most ${MAX_FREEZE_DAYS} days, and anybody can end it early.`,
@@ -72,7 +70,7 @@ export function openEndFreezeDialog(freeze) {
       showToast(hasBegun ? 'The freeze has ended.' : 'The freeze was cancelled.');
     } catch (problem) {
       if (problem.code !== 'freeze_over') throw problem;
-      // Somebody else was faster, or the end has come: the wish is fulfilled.
+      // Another person has ended the freeze, or its end has come: no error for the user.
       await loadSafety().catch(() => null);
       showToast('The freeze was already over.');
     }
@@ -86,7 +84,7 @@ export function openStopDialog() {
   const input = h('input', { type: 'number', name: 'minutes', min: 1, max: MAX_STOP_MINUTES, step: 1, value: String(DEFAULT_STOP_MINUTES), required: true });
   return openReasonDialog({
     title: 'Stop session starts',
-    about: 'No session starts on any instance until the stop ends. Running sessions go on. Users are asked to try again later, and do not see the reason.',
+    about: 'No session starts on any instance until the stop ends. Running sessions continue. Users are asked to try again later, and do not see the reason.',
     body: h('div', null, labeledField('Minutes', input), h('p.hint', null, `1 to ${MAX_STOP_MINUTES}. The stop ends by itself, so that a forgotten stop does no harm.`)),
     action: 'Stop session starts',
     isDestructive: true,

@@ -3,10 +3,10 @@ import { h, isolate, setChildren, subscribe } from './dom.js';
 import { relativeTime } from './format.js';
 import { badge, button, table, tableRow } from './page.js';
 import { errorAlert } from './parts.js';
-import { formatSchedule } from './plan-fields.js';
 import { openEndFreezeDialog, openFreezeDialog, openResumeDialog, openStopDialog } from './safety-dialogs.js';
 import { ensureSafety, safety } from './safety-state.js';
 import { session } from './session.js';
+import { formatSchedule } from './time-fields.js';
 
 const COLUMNS = { Reason: '', From: 'w14', Until: 'w14', State: 'w8', Actions: 'w11' };
 

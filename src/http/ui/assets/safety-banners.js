@@ -22,7 +22,7 @@ const openDialogOf = (name, value) => async () => (await import('./safety-dialog
 
 const quote = (reason) => [' “', isolate(reason), '”'];
 
-function freezeNotice(freeze) {
+function freezeBanner(freeze) {
   const { id, starts_at: start, ends_at: end, reason } = freeze;
   const hasBegun = safety.freeze?.id === id || Date.parse(start) <= Date.now();
   const openEnd = openDialogOf('openEndFreezeDialog', freeze);
@@ -31,14 +31,14 @@ function freezeNotice(freeze) {
     : { id: `freeze ahead ${id}`, title: 'Settings will be frozen', text: [' from ', minuteElement(start), ' to ', minuteElement(end), ':', quote(reason)], action: button('Cancel freeze…', openEnd) };
 }
 
-const stopNotice = (stop) => ({
+const stopBanner = (stop) => ({
   id: `stop ${safety.epoch}`,
   title: 'Session starts are stopped',
   text: [' until ', minuteElement(stop.stopped_until), ':', quote(stop.reason)],
   action: button('Resume…', openDialogOf('openResumeDialog', stop)),
 });
 
-function emergencyNotice(emergencies) {
+function emergencyBanner(emergencies) {
   const [newest] = emergencies;
   const id = `emergencies ${emergencies.map(({ number }) => number)}`;
   if (emergencies.length > 1) {
@@ -57,13 +57,14 @@ function emergencyNotice(emergencies) {
   };
 }
 
-function notices() {
+/** Returns the contents of the banners that are not dismissed: `{ id, title, text, action }`. */
+function banners() {
   const isAnnounced = ({ starts_at: start }) => Date.parse(start) <= Date.now() + ANNOUNCED_AHEAD;
   return [
-    safety.emergencies.length > 0 && emergencyNotice(safety.emergencies),
-    safety.stop && stopNotice(safety.stop),
-    ...safety.freezes.filter(isAnnounced).map(freezeNotice),
-  ].filter((notice) => notice && !dismissedIds.has(notice.id));
+    safety.emergencies.length > 0 && emergencyBanner(safety.emergencies),
+    safety.stop && stopBanner(safety.stop),
+    ...safety.freezes.filter(isAnnounced).map(freezeBanner),
+  ].filter((banner) => banner && !dismissedIds.has(banner.id));
 }
 
 // More banners than this are summarized in one line, so that they do not cover the page.
@@ -76,43 +77,43 @@ const toggleButton = button('', () => {
   draw();
 });
 const summary = h('div.banner', { role: 'status', hidden: true }, h('span', null, summaryText), h('span.row', null, toggleButton));
-const list = h('div', { id: 'notices' });
+const list = h('div', { id: 'safety-banners' });
 toggleButton.setAttribute('aria-controls', list.id);
-const container = h('div.notices', null, summary, list);
-const bannerById = new Map();
+const container = h('div.safety-banners', null, summary, list);
+const elementById = new Map();
 
-/** Creates the banner of a notice. */
-const noticeBanner = ({ id, title, text, action }) => h('div.banner', { role: 'status' }, h('span', null, h('strong', null, title), text),
+/** Creates the element of a banner. */
+const bannerElement = ({ id, title, text, action }) => h('div.banner', { role: 'status' }, h('span', null, h('strong', null, title), text),
   h('span.row', null, action, button('Dismiss', () => dismiss(id))));
 
 function draw() {
-  const current = notices();
+  const current = banners();
   const ids = new Set(current.map(({ id }) => id));
-  for (const [id, element] of bannerById) {
+  for (const [id, element] of elementById) {
     if (ids.has(id)) continue;
     // Removing the focused button would move the focus to the top of the document.
     if (element.contains(document.activeElement)) document.querySelector('main').focus({ preventScroll: true });
     element.remove();
-    bannerById.delete(id);
+    elementById.delete(id);
   }
   // A banner is created once, so that screen readers announce it once and the focus stays.
-  for (const notice of current.filter(({ id }) => !bannerById.has(id))) {
-    bannerById.set(notice.id, noticeBanner(notice));
-    list.append(bannerById.get(notice.id));
+  for (const banner of current.filter(({ id }) => !elementById.has(id))) {
+    elementById.set(banner.id, bannerElement(banner));
+    list.append(elementById.get(banner.id));
   }
   const isLong = current.length > MAX_EXPANDED;
   summary.hidden = !isLong;
   list.hidden = isLong && !isExpanded;
   toggleButton.textContent = isExpanded ? 'Show less' : 'Show all';
   toggleButton.setAttribute('aria-expanded', String(isExpanded));
-  const titles = isExpanded ? pluralize(current.length, 'notice') : current.map(({ title }) => title).join(' · ');
+  const titles = isExpanded ? pluralize(current.length, 'banner') : current.map(({ title }) => title).join(' · ');
   // Setting unchanged text would announce the status again.
   if (summaryText.textContent !== titles) summaryText.textContent = titles;
 }
 
-/** Shows the banners above the other banners in `banners`, and keeps them current. */
-export function showNotices(banners) {
-  banners.prepend(container);
+/** Shows the banners above the others in the element `parent`, and updates them. */
+export function showSafetyBanners(parent) {
+  parent.prepend(container);
   const ifVisible = (load) => () => { if (document.visibilityState === 'visible') load().catch(() => null); };
   const refresh = ifVisible(ensureSafety);
   subscribe('safety', draw);
