@@ -529,16 +529,19 @@ $$;
 -- The keys of `names` whose values are in a proposal, in a message, or in the stored response of a request.
 create function brune_values_outside_trail(names text[]) returns setof text language sql stable as $$
   select name from unnest(names) name
-  where exists (
-      select from brune_proposal_edition e where e.edits ? name and (e.edits -> name) ? 'value')
-    or exists (
-      select from brune_outbox o
-      where strpos(o.payload::text, to_jsonb(name)::text) > 0
-        and brune_changes_redacted(o.payload, array[name]) <> o.payload)
-    or exists (
-      select from app_idempotency_key k
-      where strpos(k.body, to_jsonb(name)::text) > 0
-        and brune_changes_redacted(k.body::jsonb, array[name]) <> k.body::jsonb)
+  where exists (select from brune_proposal_edition e where e.edits ? name and (e.edits -> name) ? 'value')
+  union
+  -- One pass over the messages and responses, whatever the number of names.
+  select change ->> 'key' from (
+    select jsonb_path_query(o.payload, '$.changed[*]'::jsonpath) as change from brune_outbox o
+    union all
+    select jsonb_path_query(o.payload, '$.changes[*]'::jsonpath) from brune_outbox o
+    union all
+    select jsonb_path_query(k.body::jsonb, '$.changed[*]'::jsonpath) from app_idempotency_key k
+    where k.body like '{%"changed":%') changes
+  where change ->> 'key' = any(names)
+    and brune_changes_redacted(jsonb_build_object('changes', jsonb_build_array(change)), names)
+      <> jsonb_build_object('changes', jsonb_build_array(change))
 $$;
 
 -- A freeze ends early at most once, and nothing else of it changes.
