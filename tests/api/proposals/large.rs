@@ -63,6 +63,6 @@ async fn an_emergency_may_exceed_the_limit_of_proposals_and_every_reader_copes()
     let keys: Vec<_> = (0..COUNT).map(key).collect();
     let changes: Vec<_> = keys.iter().map(|key| (key.as_str(), json!(3), 3)).collect();
     let problem = post(instance, "ana", PROPOSALS, &proposal(&changes)).await;
-    let problem = problem.problem(400, "validation_failed");
+    let problem = problem.problem(400, "malformed_request");
     assert_eq!(problem["errors"][0]["pointer"], Value::from("/changes"), "{problem}");
 }
