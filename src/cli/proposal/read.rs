@@ -129,7 +129,12 @@ fn edition(proposal: &Value) -> String {
 
 /// Describes a change: for an open proposal from the current value to the proposed one.
 fn change(entry: &Value, is_open: bool) -> String {
-    let (key, value) = (cell(&entry["key"]), cell(&entry["value"]));
+    let key = cell(&entry["key"]);
+    let value = if entry["redacted"] == true {
+        "(removed with a secret)".to_owned()
+    } else {
+        cell(&entry["value"])
+    };
     let current = cell(&entry["current_value"]);
     let needed = &entry["needed"];
     let version = cell(&entry["version"]);

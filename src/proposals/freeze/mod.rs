@@ -40,6 +40,11 @@ pub struct Freeze {
     /// When the freeze was ended early.
     #[schema(required)]
     pub ended_at: Option<DateTime<Utc>>,
+    /// Why the freeze was ended early.
+    // A stored response of an earlier release has no such member.
+    #[serde(default)]
+    #[schema(required)]
+    pub end_reason: Option<String>,
     /// The seconds until the end, by the database's clock.
     #[serde(skip)]
     pub seconds_left: i64,
