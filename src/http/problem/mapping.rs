@@ -167,7 +167,7 @@ impl From<settings::ProposalError> for Problem {
                 .with_members(Members { standing: Some(*status), ..Members::default() }),
             E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)
                 .with_members(Members { until: Some(at), ..Members::default() }),
-            E::Predecessor(_) => Self::new(Code::PredecessorNotApplied, detail),
+            E::Predecessor(..) => Self::new(Code::PredecessorNotApplied, detail),
             E::Plan { field, detail } => Self::new(Code::ValidationFailed, detail.clone())
                 .with_errors(FieldError::at(format!("/plan/{field}"), "invalid_plan", detail)),
             E::NothingChanges => Self::new(Code::ValidationFailed, detail.clone())

@@ -235,8 +235,9 @@ async fn blocks(
     let mut predecessor_versions = BTreeMap::new();
     if let Some(after) = content.plan.after {
         let predecessor = proposals::find(conn, after).await?;
-        if predecessor.is_none_or(|proposal| proposal.state != State::Applied) {
-            block("predecessor", Error::Predecessor(after).to_string());
+        let state = predecessor.map_or(State::Open, |proposal| proposal.state);
+        if state != State::Applied {
+            block("predecessor", Error::Predecessor(after, state).to_string());
         }
         let keys: Vec<_> = content.edits.keys().cloned().collect();
         predecessor_versions = proposals::versions_written_by(conn, after, &keys).await?;
