@@ -175,8 +175,8 @@ impl From<settings::ProposalError> for Problem {
             E::SecretInNote(kind) => Self::new(Code::SecretLike, detail)
                 .with_errors(FieldError::at("/note", "secret_like_value", kind.detail())),
             E::Freeze(err) => match err {
-                FreezeError::Times(_) => Self::new(Code::ValidationFailed, detail.clone())
-                    .with_errors(FieldError::at("/ends_at", "invalid_times", detail)),
+                FreezeError::Times(rule) => Self::new(Code::ValidationFailed, detail)
+                    .with_errors(FieldError::at("/ends_at", "invalid_times", rule)),
                 FreezeError::NotFound(_) => Self::not_found(detail),
                 FreezeError::Over => Self::new(Code::FreezeOver, detail),
                 FreezeError::Database(err) => err.into(),

@@ -46,7 +46,7 @@ pub struct Freeze {
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// The times are in the wrong order, in the past, or too far apart.
-    #[error("{0}")]
+    #[error("`ends_at` {0}")]
     Times(&'static str),
     /// No freeze has the id.
     #[error("there is no freeze {0}")]
@@ -75,10 +75,10 @@ pub async fn freeze(
     let now = super::store::now(conn).await?;
     let starts_at = starts_at.unwrap_or(now).max(now);
     if ends_at <= starts_at {
-        return Err(FreezeError::Times("`ends_at` must be in the future, after `starts_at`"));
+        return Err(FreezeError::Times("must be in the future, after `starts_at`"));
     }
     if ends_at - starts_at > MAX_LENGTH {
-        return Err(FreezeError::Times("a freeze lasts at most 92 days"));
+        return Err(FreezeError::Times("must be at most 92 days after `starts_at`"));
     }
     Ok(store::insert(conn, actor, starts_at, ends_at).await?)
 }
