@@ -115,8 +115,9 @@ async fn edits(conn: &mut Connection, content: &Edition) -> Result<Vec<Edit>, Er
     let mut versions = BTreeMap::new();
     if let Some(after) = content.plan.after {
         let predecessor = proposals::find(conn, after).await?;
-        if predecessor.is_none_or(|proposal| proposal.state != State::Applied) {
-            return Err(Error::Predecessor(after));
+        let state = predecessor.map_or(State::Open, |proposal| proposal.state);
+        if state != State::Applied {
+            return Err(Error::Predecessor(after, state));
         }
         versions = proposals::versions_written_by(conn, after, &keys).await?;
     }

@@ -216,7 +216,7 @@ fn time_of_due(proposal: &Proposal) -> Option<DateTime<Utc>> {
 /// The error if it may pass, such as a database outage: the proposal is tried again.
 fn failure_of(err: Error) -> Result<Failure, Error> {
     match err {
-        Error::Predecessor(_) => Ok(Failure::Predecessor),
+        Error::Predecessor(..) => Ok(Failure::Predecessor),
         Error::NothingChanges | Error::Change(ChangeError::Stale(_)) => Ok(Failure::Stale),
         Error::Change(
             ChangeError::Invalid(_) | ChangeError::Locked(_) | ChangeError::SecretLike(_),
