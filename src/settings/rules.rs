@@ -46,10 +46,13 @@ impl Violation {
         Self { key: key.to_owned(), code, detail: detail.into(), constraint }
     }
 
+    /// The code of an undeclared key.
+    pub const UNKNOWN_KEY: &'static str = "unknown_key";
+
     /// An undeclared key.
     #[must_use]
     pub fn unknown(key: &str) -> Self {
-        Self::new(key, "unknown_key", "the catalog declares no such setting", Value::Null)
+        Self::new(key, Self::UNKNOWN_KEY, "the catalog declares no such setting", Value::Null)
     }
 
     /// A key with a declaration that this release cannot read.

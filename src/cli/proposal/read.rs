@@ -84,6 +84,12 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
     }
     add("approvals", approval_status(proposal));
     list("verdicts").for_each(|entry| add("verdict", verdict(entry)));
+    // A list has the newest entries.
+    let omitted = |name: &str, count: &str| {
+        let count = proposal[count].as_u64()?.checked_sub(list(name).count() as u64)?;
+        (count > 0).then(|| format!("{count} older ones are not listed"))
+    };
+    omitted("verdicts", "verdict_count").into_iter().for_each(|text| add("verdict", text));
     let detail =
         |entry: &Value, name: &str| format!("{}: {}", cell(&entry[name]), cell(&entry["detail"]));
     list("blocks").for_each(|block| add("block", detail(block, "code")));
@@ -92,6 +98,7 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
         None => format!("proposal {}", entry["number"]),
     };
     list("overlaps").for_each(|entry| add("overlap", overlap(entry)));
+    omitted("overlaps", "overlap_count").into_iter().for_each(|text| add("overlap", text));
     if let Some(author) = proposal["bypassed_by"].as_str() {
         let acknowledged = match proposal["acknowledged_by"].as_str() {
             Some(_) => format!("acknowledged by {}", cell(&proposal["acknowledged_by"])),
@@ -192,6 +199,14 @@ pub(super) fn status(proposal: &Value) -> String {
     }
 }
 
+fn has_objections(proposal: &Value) -> bool {
+    proposal["standing"]["objections"].as_array().is_some_and(|objections| !objections.is_empty())
+}
+
+fn needs_edit(block: &Value) -> bool {
+    matches!(block["code"].as_str(), Some("version_conflict" | "invalid"))
+}
+
 /// Returns the command of the next step of a proposal, if any.
 pub(super) fn next_step(proposal: &Value) -> Option<String> {
     let (number, edition) = (&proposal["number"], &proposal["edition"]);
@@ -209,6 +224,10 @@ pub(super) fn next_step(proposal: &Value) -> Option<String> {
         }
         "open" if blocks.clone().next().is_none() => {
             Some(format!("brune proposal apply {number} --edition {edition}"))
+        }
+        // More approvals do not help.
+        "open" if has_objections(proposal) || blocks.clone().any(needs_edit) => {
+            Some(format!("brune proposal edit {number} --edition {edition} KEY=VALUE…"))
         }
         "open" if blocks.any(|block| block["code"] == "not_approved") => {
             Some(format!("another person: brune proposal approve {number} --edition {edition}"))

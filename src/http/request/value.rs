@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::Reason,
+    clock,
     http::request::rules::Bounds,
     ids::UserId,
     json::FieldError,
@@ -170,8 +171,7 @@ impl FromText for DateTime<Utc> {
     fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
         // An unencoded plus of an offset arrives as a space, so the text names the encoding.
         let detail = "must be an RFC 3339 time such as 2026-11-22T10:00:00Z (encode + as %2B)";
-        let time = DateTime::parse_from_rfc3339(text);
-        time.map(|time| time.to_utc()).map_err(|_| FieldError::at("", "not_a_time", detail))
+        clock::parse_time(text).ok_or_else(|| FieldError::at("", "not_a_time", detail))
     }
 }
 

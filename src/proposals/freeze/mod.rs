@@ -16,6 +16,9 @@ use crate::{
 /// The longest freeze. A longer one is probably a mistake in the date.
 const MAX_LENGTH: TimeDelta = TimeDelta::days(92);
 
+/// The longest time until a freeze begins, as for a scheduled proposal.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(366);
+
 /// A time in which no setting changes, except in an emergency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Freeze {
@@ -50,9 +53,14 @@ pub struct Freeze {
 /// Why a freeze could not be set or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
-    /// The times are in the wrong order, in the past, or too far apart.
-    #[error("{0}")]
-    Times(&'static str),
+    /// The times are in the wrong order, in the past, or too far away.
+    #[error("{detail}")]
+    Times {
+        /// The wrong time.
+        field: &'static str,
+        /// The rule.
+        detail: &'static str,
+    },
     /// No freeze has the id.
     #[error("there is no freeze {0}")]
     NotFound(Uuid),
@@ -79,11 +87,15 @@ pub async fn freeze(
 ) -> Result<Freeze, FreezeError> {
     let now = super::store::now(conn).await?;
     let starts_at = starts_at.unwrap_or(now).max(now);
+    let invalid = |field, detail| Err(FreezeError::Times { field, detail });
+    if starts_at > now + MAX_AHEAD {
+        return invalid("starts_at", "`starts_at` must be within 366 days");
+    }
     if ends_at <= starts_at {
-        return Err(FreezeError::Times("`ends_at` must be in the future, after `starts_at`"));
+        return invalid("ends_at", "`ends_at` must be in the future, after `starts_at`");
     }
     if ends_at - starts_at > MAX_LENGTH {
-        return Err(FreezeError::Times("a freeze lasts at most 92 days"));
+        return invalid("ends_at", "a freeze lasts at most 92 days");
     }
     Ok(store::insert(conn, actor, starts_at, ends_at).await?)
 }

@@ -120,11 +120,16 @@ async fn edits(conn: &mut Connection, content: &Edition) -> Result<Vec<Edit>, Er
         }
         versions = proposals::versions_written_by(conn, after, &keys).await?;
     }
+    Ok(edits_of(content, &versions))
+}
+
+/// Returns the edits of `content`, with the `versions` that the predecessor wrote.
+pub(super) fn edits_of(content: &Edition, versions: &BTreeMap<String, i64>) -> Vec<Edit> {
     let edits = content.edits.iter().map(|(key, proposed)| Edit {
         key: key.clone(),
         value: StrictJson::from(&proposed.value),
         // Version 0 means: no value yet. A setting that got a value in the meantime is a conflict.
         version: Some(versions.get(key).copied().or(proposed.version).unwrap_or(0)),
     });
-    Ok(edits.collect())
+    edits.collect()
 }

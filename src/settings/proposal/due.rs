@@ -45,18 +45,25 @@ pub enum DueOutcome {
 }
 
 /// Applies every due proposal, in the order of their times, each in a transaction of its own. Returns the outcomes by
-/// number. Several instances may run this at once: the lock of the head lets one of them act.
+/// number, first of those that wait for the end of a freeze. Several instances may run this at once: the lock of the head
+/// lets one of them act.
 pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>, Error> {
-    let mut outcomes = Vec::new();
-    let mut position: Option<(DateTime<Utc>, i64)> = None;
-    loop {
-        let next = database::read_with_retry(&writer.pool, async |conn| {
-            proposals::next_due(conn, position).await
-        });
-        position = next.await?;
-        let Some((_, number)) = position else { return Ok(outcomes) };
+    let mut position = next_due(writer, None, &[]).await?;
+    if position.is_none() {
+        return Ok(Vec::new());
+    }
+    // One read for all: in a freeze, a transaction for each proposal would take the lock of the head every second.
+    let waiting = database::read_with_retry(&writer.pool, async |conn| {
+        proposals::waiting_for_freeze(conn, GRACE_MINUTES).await
+    });
+    let waiting = waiting.await?;
+    let mut outcomes: Vec<_> = waiting.iter().map(|number| (*number, DueOutcome::Frozen)).collect();
+    if position.is_some_and(|(_, number)| waiting.contains(&number)) {
+        position = next_due(writer, position, &waiting).await?;
+    }
+    while let Some((_, number)) = position {
         let user = UserId::service("schedule");
-        let person = Person { user, request: RequestId::new(), is_delegated: false };
+        let person = Person { user, request: RequestId::new() };
         let step = ApplyWhenDue { number, person };
         // An error of one proposal must not keep the proposals after it from being applied.
         let outcome = step::run(writer, OnSuccess::Commit, &step).await;
@@ -65,7 +72,24 @@ pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>
             writer.settings.notify_local_write();
         }
         outcomes.push((number, outcome));
+        position = next_due(writer, position, &waiting).await?;
     }
+    Ok(outcomes)
+}
+
+/// The time and the number of a due proposal.
+type Position = Option<(DateTime<Utc>, i64)>;
+
+/// Returns the first due proposal after `position`, except `skipped`.
+async fn next_due(
+    writer: &SettingsWriter,
+    position: Position,
+    skipped: &[i64],
+) -> Result<Position, Error> {
+    let next = database::read_with_retry(&writer.pool, async |conn| {
+        proposals::next_due(conn, position, skipped).await
+    });
+    Ok(next.await?)
 }
 
 /// Applies due proposals and sends the reminders of emergencies every `interval`, for as long as the process runs. A

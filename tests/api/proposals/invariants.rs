@@ -83,7 +83,14 @@ async fn a_protected_setting_does_not_change_without_its_proposal() {
         change(COOLDOWN, "99", 3)
     );
     refused(&app, "after an early check", &early, needs).await;
-    judge(&app.instance, "cleo", number, json!({"edition": 1, "verdict": "object"})).await.ok();
+    judge(
+        &app.instance,
+        "cleo",
+        number,
+        json!({"edition": 1, "verdict": "object", "note": "too long"}),
+    )
+    .await
+    .ok();
     refused(&app, "against an objection", &both, "objects").await;
     approve(&app.instance, "cleo", number).await.ok();
     attempt(&app, &both).await.unwrap();

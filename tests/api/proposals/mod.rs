@@ -1,5 +1,6 @@
 //! Proposals: protected settings change only with the approval of other people.
 
+mod attacks;
 mod bad_input;
 mod catalog;
 mod complaints;
@@ -12,6 +13,7 @@ mod messages;
 mod pages;
 mod people;
 mod races;
+mod refused_texts;
 mod repeats;
 mod secrets;
 mod stored;
