@@ -12,6 +12,7 @@ mod page;
 mod record;
 mod store;
 mod verdict;
+mod verify;
 mod watch;
 
 pub use due::{next_due, waiting_for_freeze};
@@ -27,4 +28,5 @@ pub use store::{
     mark_withdrawn, now, overlapping, versions_written_by,
 };
 pub use verdict::{approval_status, first_acknowledgement, insert_verdict, newest_verdicts};
+pub use verify::{Breach, Verification, verify};
 pub use watch::watch;

@@ -71,7 +71,8 @@ pub async fn find(conn: &mut Connection, number: i64) -> sqlx::Result<Option<Pro
     row.map(Row::into_proposal).transpose()
 }
 
-/// Returns the edition `edition` of a proposal.
+/// Returns the edition `edition` of a proposal, without the values of secrets: a setting may have become a secret since
+/// the edition was written.
 pub async fn find_edition(
     conn: &mut Connection,
     proposal: Uuid,
@@ -80,7 +81,9 @@ pub async fn find_edition(
     let row = sqlx::query_as!(
         EditionRow,
         r#"
-        select edition, written_by, reason, edits, plan, digest, written_at
+        select edition, written_by, reason, plan, digest, written_at,
+          brune_edits_redacted(edits, array(
+            select d.key from app_global_setting_schema d where d.kind = 'secret' and edits ? d.key)) as "edits!"
         from brune_proposal_edition where proposal = $1 and edition = $2
         "#,
         proposal,

@@ -68,6 +68,13 @@ impl Violation {
         Self::new(key, "secret_like_value", kind.detail(), Value::Null)
     }
 
+    /// A proposed value that was removed because the key is a secret, or was one.
+    #[must_use]
+    pub fn redacted(key: &str) -> Self {
+        let detail = "has no proposed value: it was removed with a secret; write a new edition";
+        Self::new(key, "redacted", detail, Value::Null)
+    }
+
     /// A required key without a value.
     #[must_use]
     pub fn missing(key: &str) -> Self {

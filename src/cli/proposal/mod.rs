@@ -1,6 +1,7 @@
 //! `brune proposal`: changes that wait for approvals or for their time, over REST.
 
 mod content;
+mod next;
 mod read;
 mod watch;
 mod write;

@@ -169,25 +169,20 @@ impl From<settings::ProposalError> for Problem {
                 .with_members(Members { standing: Some(*status), ..Members::default() }),
             E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)
                 .with_members(Members { until: Some(at), ..Members::default() }),
-            E::Predecessor(_) => Self::new(Code::PredecessorNotApplied, detail),
+            E::Predecessor(..) => Self::new(Code::PredecessorNotApplied, detail),
             E::Plan { field, detail } => Self::new(Code::ValidationFailed, detail.clone())
                 .with_errors(FieldError::at(format!("/plan/{field}"), "invalid_plan", detail)),
             E::NothingChanges => Self::new(Code::ValidationFailed, detail.clone())
                 .with_errors(FieldError::at("/changes", "nothing_changes", detail)),
             E::SecretInNote(kind) => Self::new(Code::SecretLike, detail)
                 .with_errors(FieldError::at("/note", "secret_like_value", kind.detail())),
-            E::Freeze(err) => {
-                match err {
-                    FreezeError::Times { field, .. } => {
-                        Self::new(Code::ValidationFailed, detail.clone()).with_errors(
-                            FieldError::at(format!("/{field}"), "invalid_times", detail),
-                        )
-                    }
-                    FreezeError::NotFound(_) => Self::not_found(detail),
-                    FreezeError::Over => Self::new(Code::FreezeOver, detail),
-                    FreezeError::Database(err) => err.into(),
-                }
-            }
+            E::Freeze(err) => match err {
+                FreezeError::Times { field, rule } => Self::new(Code::ValidationFailed, detail)
+                    .with_errors(FieldError::at(format!("/{field}"), "invalid_times", rule)),
+                FreezeError::NotFound(_) => Self::not_found(detail),
+                FreezeError::Over => Self::new(Code::FreezeOver, detail),
+                FreezeError::Database(err) => err.into(),
+            },
             E::Change(err) => err.into(),
         }
     }

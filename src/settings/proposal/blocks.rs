@@ -83,9 +83,9 @@ pub(super) async fn blocks(
 
 async fn find_predecessor(conn: &mut Connection, content: &Edition) -> Result<Predecessor, Error> {
     let Some(after) = content.plan.after else { return Ok(Predecessor::default()) };
-    let block = || Some(Block::new("predecessor", &Error::Predecessor(after)));
+    let block = |state| Some(Block::new("predecessor", &Error::Predecessor(after, state)));
     let Some(earlier) = proposals::find(conn, after).await? else {
-        return Ok(Predecessor { block: block(), ..Predecessor::default() });
+        return Ok(Predecessor { block: block(State::Open), ..Predecessor::default() });
     };
     if earlier.state == State::Applied {
         let keys: Vec<_> = content.edits.keys().cloned().collect();
@@ -94,7 +94,7 @@ async fn find_predecessor(conn: &mut Connection, content: &Edition) -> Result<Pr
     }
     let edition = proposals::find_edition(conn, earlier.id, earlier.edition).await?;
     let values = edition.map(|edition| edition.edits).unwrap_or_default();
-    Ok(Predecessor { values, block: block(), ..Predecessor::default() })
+    Ok(Predecessor { values, block: block(earlier.state), ..Predecessor::default() })
 }
 
 /// Returns the errors that an application of `content` would have.

@@ -62,7 +62,7 @@ pub(super) async fn draft(
         // Without a version, the current version counts if the predecessor does not change the setting.
         let version =
             before.get(&key).map(|entry| edit.version.unwrap_or_else(|| i64::from(entry.version)));
-        (key, ProposedValue { value: edit.value.to_json(), version })
+        (key, ProposedValue { value: edit.value.to_json(), redacted: false, version })
     });
     Ok(NewEdition { edits: edits.collect(), plan: plan.clone() })
 }

@@ -12,7 +12,7 @@ use crate::{
     database::{self, Connection, OnSuccess},
     ids::{RequestId, UserId},
     metrics::Metrics,
-    proposals::{self, Failure, State},
+    proposals::{self, Edition, Failure, Proposal, State},
     settings::{
         change::{ChangeResult, Error as ChangeError},
         proposal::{
@@ -144,11 +144,14 @@ impl Step for ApplyWhenDue {
         context: &StepContext<'_>,
     ) -> Result<DueOutcome, Error> {
         // Again under the lock: another instance may have been faster.
-        let (proposal, content) = find_content(conn, self.number).await?;
-        let due_at = proposal.due_at.filter(|due_at| *due_at <= proposal.read_at);
-        let Some(due_at) = due_at.filter(|_| proposal.state == State::Open) else {
-            return Ok(DueOutcome::NotDue);
+        let (proposal, content) = match find_content(conn, self.number).await {
+            // The owner of the tables stored it. A later round could not read it either.
+            Err(Error::Change(ChangeError::Database(err))) if err.is_unreadable() => {
+                return self.fail_unreadable(conn, context).await;
+            }
+            result => result?,
         };
+        let Some(due_at) = time_of_due(&proposal) else { return Ok(DueOutcome::NotDue) };
         let needed = needed_approvals(context.schema, &content);
         let status =
             proposals::approval_status(conn, proposal.id, proposal.edition, needed).await?;
@@ -167,12 +170,44 @@ impl Step for ApplyWhenDue {
                 Err(err) => failure_of(err)?,
             }
         };
+        self.fail(conn, context, &content, late_by, failure).await
+    }
+}
+
+impl ApplyWhenDue {
+    /// Marks the proposal as failed, and enqueues the message.
+    async fn fail(
+        &self,
+        conn: &mut Connection,
+        context: &StepContext<'_>,
+        content: &Edition,
+        late_by: TimeDelta,
+        failure: Failure,
+    ) -> Result<DueOutcome, Error> {
         let actor = actor_of_failure(&self.person, late_by, failure);
         proposals::mark_failed(conn, self.number, &actor, failure).await?;
         let outcome = Outcome::Failed(failure);
-        message::enqueue_settled(conn, context, self.number, &content, &actor, outcome).await?;
+        message::enqueue_settled(conn, context, self.number, content, &actor, outcome).await?;
         Ok(DueOutcome::Failed(failure))
     }
+
+    /// Marks a due proposal as failed whose content cannot be read.
+    async fn fail_unreadable(
+        &self,
+        conn: &mut Connection,
+        context: &StepContext<'_>,
+    ) -> Result<DueOutcome, Error> {
+        let number = self.number;
+        let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
+        let Some(due_at) = time_of_due(&proposal) else { return Ok(DueOutcome::NotDue) };
+        let content = Edition::unreadable(&proposal);
+        self.fail(conn, context, &content, proposal.read_at - due_at, Failure::Invalid).await
+    }
+}
+
+/// Returns the scheduled time of an open proposal that is due.
+fn time_of_due(proposal: &Proposal) -> Option<DateTime<Utc>> {
+    proposal.due_at.filter(|due_at| *due_at <= proposal.read_at && proposal.state == State::Open)
 }
 
 /// Returns why a due proposal cannot be applied.
@@ -181,7 +216,7 @@ impl Step for ApplyWhenDue {
 /// The error if it may pass, such as a database outage: the proposal is tried again.
 fn failure_of(err: Error) -> Result<Failure, Error> {
     match err {
-        Error::Predecessor(_) => Ok(Failure::Predecessor),
+        Error::Predecessor(..) => Ok(Failure::Predecessor),
         Error::NothingChanges | Error::Change(ChangeError::Stale(_)) => Ok(Failure::Stale),
         Error::Change(
             ChangeError::Invalid(_) | ChangeError::Locked(_) | ChangeError::SecretLike(_),

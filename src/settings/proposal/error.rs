@@ -53,8 +53,8 @@ pub enum Error {
     #[error("the proposal takes effect at {}", .0.to_rfc3339_opts(SecondsFormat::Secs, true))]
     NotDue(DateTime<Utc>),
     /// The proposal builds on another one that is not applied.
-    #[error("proposal {0} has to be applied first")]
-    Predecessor(i64),
+    #[error("proposal {0} has to be applied first{end}", end = describe_end(*.1))]
+    Predecessor(i64, State),
     /// A part of the plan is invalid.
     #[error("{field} {detail}")]
     Plan {
@@ -101,5 +101,14 @@ impl From<sqlx::Error> for Error {
 impl From<idempotency::Reused> for Error {
     fn from(err: idempotency::Reused) -> Self {
         Self::Change(err.into())
+    }
+}
+
+/// Describes how a predecessor ended that can no longer be applied by itself.
+fn describe_end(state: State) -> &'static str {
+    match state {
+        State::Open | State::Applied => "",
+        State::Failed => ", but has failed",
+        State::Withdrawn => ", but was withdrawn",
     }
 }

@@ -15,7 +15,7 @@ use crate::{
             blocks::{Block, Checker, blocks},
             error::Error,
         },
-        schema::Schema,
+        schema::{Kind, Schema},
         store,
         writer::SettingsWriter,
     },
@@ -33,8 +33,12 @@ const MAX_OVERLAPS: i64 = 50;
 pub struct ProposedChange {
     /// The key.
     pub key: String,
-    /// The proposed value.
+    /// The proposed value; null if redacted.
     pub value: Value,
+    /// Whether the value was removed because the key is a secret, or was one. Such an edition is never applied.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub redacted: bool,
     /// The version that must be current before the change; null for a setting without a value.
     #[schema(required)]
     pub version: Option<i64>,
@@ -70,7 +74,7 @@ pub struct ProposalView {
     pub edition: i32,
     /// The number of editions; the last one is current.
     pub editions: i32,
-    /// SHA-256 of the content of the edition, in hexadecimal digits.
+    /// SHA-256 of the content of the edition and of a random salt, in hexadecimal digits.
     pub digest: String,
     /// The reason of the edition.
     pub reason: String,
@@ -204,9 +208,12 @@ fn proposed_change(
     rows: &[StoredSetting],
     (key, proposed): (String, ProposedValue),
 ) -> ProposedChange {
-    let current = rows.iter().find(|row| row.key == key);
+    // An older release may have stored the value of a secret among the settings.
+    let is_secret = schema.find(&key).is_some_and(|definition| definition.kind == Kind::Secret);
+    let current = rows.iter().find(|row| row.key == key && !is_secret && !proposed.redacted);
     ProposedChange {
         value: proposed.value,
+        redacted: proposed.redacted,
         version: proposed.version,
         current_value: current.and_then(|row| row.value.clone()),
         current_version: current.and_then(|row| row.version),
