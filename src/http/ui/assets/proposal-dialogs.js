@@ -49,7 +49,7 @@ class StepDialog {
   constructor(texts, proposal, close) {
     Object.assign(this, { texts, proposal, close, idempotencyKeyOf: idempotencyKeys() });
     this.note = texts.note && h('textarea', { name: 'note', rows: 2, maxlength: String(MAX_NOTE_LENGTH), dir: 'auto', autofocus: true });
-    this.reason = texts.isEmergency && reasonField('Why the change cannot wait for approvals');
+    this.reason = texts.isEmergency && reasonField({ text: 'Why the change cannot wait for approvals', placeholder: 'Users cannot start a session' });
     this.errors = h('div', { 'aria-live': 'assertive' });
     this.submitButton = h(`button${texts.isEmergency ? '.danger' : '.primary'}`, { type: 'submit', autofocus: !texts.note && !texts.isEmergency }, texts.action);
   }
@@ -118,6 +118,7 @@ export const openWithdrawDialog = ({ number }) => openReasonDialog({
   title: `Withdraw proposal ${number}`,
   about: 'A withdrawn proposal stays in the list and is never applied.',
   action: 'Withdraw',
+  placeholder: 'Replaced by another proposal',
   isDestructive: true,
 }, async (reason) => {
   await request('POST', `${proposalPath(number)}/withdraw`, { body: { reason }, idempotencyKey: newIdempotencyKey() });
