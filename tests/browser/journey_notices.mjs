@@ -73,7 +73,7 @@ await journey(async (page) => {
   await question.getByRole('button', { name: 'Stay on this page' }).click();
   await question.waitFor({ state: 'detached' });
   assert.equal(await dialog.getByLabel('Note').inputValue(), 'a long note');
-  assert.ok(page.url().endsWith(`#/proposals/${number}`), page.url());
+  await page.waitForURL((url) => url.hash === `#/proposals/${number}`);
   await page.goBack();
   await question.getByRole('button', { name: 'Discard and leave' }).click();
   await page.getByRole('heading', { level: 1, name: 'Proposals' }).waitFor();
