@@ -100,4 +100,6 @@ await journey(async (page) => {
   await page.keyboard.press('Control+Enter');
   await page.getByText('Saved 1 change as revision').first().waitFor();
   assert.equal((await setting(PER_DAY)).value, 9);
+  // A response must not be rewritten after its page was closed.
+  await page.unrouteAll({ behavior: 'wait' });
 });
