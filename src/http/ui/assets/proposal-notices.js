@@ -1,4 +1,4 @@
-// The notices of own proposals and emergencies, until the proposal has ended and everybody was told.
+// The notices of own proposals and emergencies, until the proposal has ended and an emergency is acknowledged.
 import { fetchJson } from './api.js';
 import { isolate, subscribe } from './dom.js';
 import { pluralize } from './format.js';
@@ -13,18 +13,16 @@ const followedNumbers = new Set();
 const subjectOf = (number) => `proposal ${number}`;
 const peopleText = (count) => (count === 1 ? 'another person' : 'other people');
 
-/** Returns what has to happen next with an open proposal, after “Proposed as proposal 3.” */
+/** Creates the sentence about the next step of an open proposal. */
 function nextStep({ standing: { needed, approvals, objections }, plan }) {
   const missing = needed - approvals.length;
   const needs = missing > 0 && `needs ${pluralize(missing, approvals.length > 0 ? 'more approval' : 'approval')} by ${peopleText(missing)}`;
   const schedule = plan.at && `is applied on ${formatSchedule(plan.at)}`;
   const next = [needs, schedule].filter(Boolean).join(' and ');
-  if (objections.length > 0) return `${isolatedNames(objections)} objected.`;
+  if (objections.length > 0) return [objections.map(({ given_by: person }, index) => [index > 0 && ', ', isolate(person)]), ' objected.'];
   if (next) return `It ${next}.`;
   return safety.freeze ? `It can be applied by anybody after the freeze, which ends on ${formatSchedule(safety.freeze.ends_at)}.` : 'It can be applied by anybody.';
 }
-
-const isolatedNames = (verdicts) => verdicts.map(({ given_by: person }) => `\u2068${person}\u2069`).join(', ');
 
 /** Shows the notice of `proposal`, or removes the notice if nothing is left to tell. */
 function draw(proposal) {
