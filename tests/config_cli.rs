@@ -17,6 +17,8 @@ mod first_start;
 mod fleet;
 #[path = "config_cli/freezes.rs"]
 mod freezes;
+#[path = "config_cli/next_steps.rs"]
+mod next_steps;
 #[path = "config_cli/proposals.rs"]
 mod proposals;
 #[path = "config_cli/proposed_writes.rs"]

@@ -2,7 +2,7 @@
 
 use std::{fmt, io::Write as _, process::ExitCode, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Method, RequestBuilder, Response, Url, redirect};
 use serde_json::Value;
 
@@ -100,6 +100,8 @@ fn fail(failure: &Failure) -> ExitCode {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) etag: Option<String>,
+    /// The time of the service.
+    pub(super) date: Option<DateTime<Utc>>,
     pub(super) text: String,
     /// The body, if it is JSON.
     pub(super) body: Value,
@@ -161,6 +163,8 @@ impl Client {
         let status = response.status().as_u16();
         // Before the body is read, which consumes the response.
         let etag = header(&response, "etag").map(str::to_owned);
+        let date = header(&response, "date").map(DateTime::parse_from_rfc2822);
+        let date = date.and_then(Result::ok).map(|date| date.to_utc());
         if !is_from_service(&response) {
             return Err(Failure::unreachable(format!(
                 "the response of {} (status {status}) is from a proxy or another program, not from Brune; check \
@@ -171,7 +175,7 @@ impl Client {
         let text = response.text().await.map_err(unreachable)?;
         // An export may be YAML or text; its caller reads `text`.
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Reply { status, etag, text, body })
+        Ok(Reply { status, etag, date, text, body })
     }
 
     /// Requests `path` and returns the JSON body.
@@ -237,14 +241,20 @@ impl Reply {
             "" => format!("the service responded with status {}", self.status),
             detail => detail.to_owned(),
         };
-        for error in self.body["errors"].as_array().into_iter().flatten() {
+        let errors = self.body["errors"].as_array().map_or(&[][..], Vec::as_slice);
+        for error in errors {
             // Errors of settings have a key, errors of a body a JSON pointer (RFC 6901).
             let key = error["key"].as_str().or(error["pointer"].as_str()).unwrap_or_default();
-            let line = format!("{key} {}", error["detail"].as_str().unwrap_or_default());
+            let name = option_of(key).unwrap_or(key);
+            let detail = error["detail"].as_str().unwrap_or_default();
+            let line = format!("{name} {detail}");
             // The detail of a problem with a single error is that error, with or without its key.
-            if message == error["detail"].as_str().unwrap_or_default() {
+            let is_repeated = errors.len() == 1 && message.ends_with(detail);
+            // A missing reason is described as `the reason must …`.
+            let sentence = format!("the {} {detail}", key.trim_start_matches('/'));
+            if message == detail || (is_repeated && name != key) {
                 message = line;
-            } else if !message.contains(&line) {
+            } else if message != sentence && !message.contains(&line) {
                 message.push_str("\n  ");
                 message.push_str(&line);
             }
@@ -268,6 +278,18 @@ impl Reply {
     }
 }
 
+/// Returns the option that sends the member of a body at `pointer`, if the command line has one.
+fn option_of(pointer: &str) -> Option<&'static str> {
+    match pointer {
+        "/plan/at" => Some("--at"),
+        "/plan/grace_minutes" => Some("--grace"),
+        "/plan/after" => Some("--after"),
+        "/starts_at" => Some("--from"),
+        "/ends_at" => Some("--until"),
+        _ => None,
+    }
+}
+
 /// Returns whether a conflict waits for approvals or for a time, so that nobody was faster.
 fn is_waiting(code: &str) -> bool {
     matches!(
@@ -279,9 +301,7 @@ fn is_waiting(code: &str) -> bool {
 /// Returns the fix for a problem in terms of commands, if the command line has one.
 pub(super) fn fix(code: &str) -> Option<&'static str> {
     match code {
-        "approval_required" => Some(
-            "add --propose, or use `brune proposal new` for several settings; in an emergency add --emergency",
-        ),
+        "approval_required" => Some("add --propose; in an emergency add --emergency"),
         "change_frozen" => {
             Some("wait, end the freeze (`brune freeze list`), or in an emergency add --emergency")
         }
@@ -295,9 +315,7 @@ pub(super) fn fix(code: &str) -> Option<&'static str> {
         "proposal_not_due" => {
             Some("wait, or write an edition with another time (`brune proposal edit`)")
         }
-        "predecessor_not_applied" => {
-            Some("apply that proposal, or write an edition without --after")
-        }
+        "predecessor_not_applied" => Some("`brune proposal show` prints the next step"),
         "proposal_not_found" => Some("`brune proposal list` prints the proposals"),
         "release_not_found" => Some("`brune release list` prints the releases"),
         "release_exists" => Some("a name is used only once: choose another name"),

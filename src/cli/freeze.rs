@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
+use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -70,25 +72,51 @@ pub(super) fn run(environment: &Environment, arguments: Arguments) -> ExitCode {
         Command::End { id, reason } => {
             let path = format!("{FREEZES}/{id}/end");
             let freeze = client.post(&path, &json!({"reason": reason})).await?;
-            show_result(output, &freeze, &format!("freeze {id} is over"))
+            let still_frozen = frozen_by_another(client).await;
+            show_result(output, &freeze, &format!("freeze {id} is over{still_frozen}"))
         }
     })
 }
 
+/// Describes the freeze that is still in force after another one ended; empty without a freeze.
+async fn frozen_by_another(client: &Client) -> String {
+    // The end of the freeze is stored, so an error of this additional request is no error of the command.
+    let body = client.get(FREEZES).await.unwrap_or_default();
+    let active = &body["active"];
+    if active.is_null() {
+        return String::new();
+    }
+    let fields = ["ends_at", "id", "set_by", "reason"];
+    let [end, id, author, reason] = fields.map(|name| cell(&active[name]));
+    format!("; the settings stay frozen until {end} by freeze {id} of {author}: {reason}")
+}
+
 async fn list(client: &Client, output: Output) -> Result<(), Failure> {
-    let body = client.get(FREEZES).await?;
+    let reply = client.send(client.request(Method::GET, FREEZES)?).await?;
+    let body = reply.body;
     let row = |freeze: &Value| {
-        let state = match freeze["ended_by"].as_str() {
-            Some(_) => format!("ended by {}", cell(&freeze["ended_by"])),
-            None if freeze["id"] == body["active"]["id"] => "active".to_owned(),
-            // The clock of the service decides which times are over, not the clock of this machine.
-            None => "-".to_owned(),
-        };
         let fields = ["id", "starts_at", "ends_at", "set_by", "reason"];
         let mut row: Vec<_> = fields.map(|name| cell(&freeze[name])).into();
-        row.insert(3, state);
+        row.insert(3, state(freeze, reply.date));
         row
     };
     let rows: Vec<_> = body["freezes"].as_array().into_iter().flatten().map(row).collect();
     show(output, &["ID", "FROM", "UNTIL", "STATE", "BY", "REASON"], &rows, &body)
+}
+
+/// Describes whether a freeze is in force at `now`, the time of the service: several can be at once.
+fn state(freeze: &Value, now: Option<DateTime<Utc>>) -> String {
+    if !freeze["ended_by"].is_null() {
+        return format!("ended by {}", cell(&freeze["ended_by"]));
+    }
+    let time = |name: &str| DateTime::parse_from_rfc3339(freeze[name].as_str()?).ok();
+    // The header has whole seconds, and a server may send the same text for a second.
+    let tolerance = TimeDelta::seconds(2);
+    let state = match (now, time("starts_at"), time("ends_at")) {
+        (Some(now), _, Some(end)) if end <= now => "over",
+        (Some(now), Some(start), _) if start > now + tolerance => "planned",
+        (Some(_), Some(_), Some(_)) => "active",
+        _ => "-",
+    };
+    state.to_owned()
 }

@@ -52,7 +52,10 @@ pub(super) async fn roll_back(
     // A proposal needs no approvals yet, so the plan of a proposal is checked like an emergency.
     let plan = match &content {
         Some(_) => plan(client, &target, Emergency::for_plan()).await?,
-        None => plan(client, &target, emergency).await?,
+        None => match plan(client, &target, emergency).await {
+            Ok(plan) => plan,
+            Err(refusal) => return refuse(client, output, &target, refusal).await,
+        },
     };
     let is_unchanged = plan["changed"].as_array().is_some_and(Vec::is_empty);
     // A write without a change has a result for a program; a proposal without a change is refused.
@@ -83,6 +86,21 @@ pub(super) async fn roll_back(
     print(&format!("restored, revision {}", result["revision"]));
     emergency.report(&result, 1);
     wait::report(&result, false)
+}
+
+/// Shows the plan of a write that the service refuses, because approvals are missing or the settings are frozen, and
+/// returns the refusal with the way out.
+async fn refuse(
+    client: &Client,
+    output: Output,
+    target: &Value,
+    refusal: Failure,
+) -> Result<(), Failure> {
+    // Only approvals and freezes are not checked for an emergency: any other refusal has no plan.
+    if let Ok(plan) = plan(client, target, Emergency::for_plan()).await {
+        show_plan(output, &plan)?;
+    }
+    Err(refusal)
 }
 
 /// Requests the plan: a dry run.

@@ -17,9 +17,15 @@ pub(crate) const PER_DAY: &str = "BRUNE_MAX_SESSIONS_PER_DAY";
 
 /// A service whose catalog protects the cooldown by one approval.
 pub(crate) async fn protected() -> Service {
+    protected_by(1).await
+}
+
+/// A service whose catalog protects the cooldown by a number of approvals.
+pub(crate) async fn protected_by(approvals: u8) -> Service {
     let line = format!("key = \"{COOLDOWN}\"");
     assert!(brune::settings::BRUN_E.contains(&line));
-    let catalog = brune::settings::BRUN_E.replacen(&line, &format!("{line}\napprovals = 1"), 1);
+    let protected = format!("{line}\napprovals = {approvals}");
+    let catalog = brune::settings::BRUN_E.replacen(&line, &protected, 1);
     let room = Room::new();
     room.write("catalog.toml", &catalog);
     room.write(".env", &format!("BRUNE_CATALOG={}\n", room.path().join("catalog.toml").display()));
@@ -34,7 +40,7 @@ pub(crate) fn brune(service: &Service, person: &str, arguments: &[&str]) -> Run 
 }
 
 /// Proposes `value` for the cooldown as Ada; the first proposal of a service has the number 1.
-fn propose(service: &Service, value: &str, more: &[&str]) -> Run {
+pub(crate) fn propose(service: &Service, value: &str, more: &[&str]) -> Run {
     let set = ["config", "set", COOLDOWN, value, "-r", "calmer evenings", "--propose"];
     brune(service, "ada", &[&set, more].concat())
 }
@@ -105,7 +111,9 @@ async fn show_prints_everything_that_an_approver_needs() {
     let (at, printed_at) = in_days(30);
     propose(&service, "50", &["--at", &at, "--grace", "5"]).ends(0, "");
     let objection = ["proposal", "object", "1", "--edition", "1", "--note", "too long"];
-    brune(&service, "ben", &objection).ends(0, "0 of 1 approvals, 1 objections");
+    let without_note = ["proposal", "object", "1", "--edition", "1", "--note", ""];
+    brune(&service, "ben", &without_note).ends(1, "must say what has to change");
+    brune(&service, "ben", &objection).ends(0, "0 of 1 approvals, 1 objection\n");
     let printed = brune(&service, "ben", &["proposal", "show", "1"]).ends(0, "");
     let rows = printed.rows();
     let values = |name: &str| -> Vec<&str> {
@@ -115,7 +123,7 @@ async fn show_prints_everything_that_an_approver_needs() {
     assert_eq!(values("digest"), [digest]);
     let change = format!("{COOLDOWN}: 30 → 45 (version 1, approvals needed: 1)");
     assert_eq!(values("change"), [&change]);
-    assert_eq!(values("approvals"), ["0 of 1 approvals, 1 objections"]);
+    assert_eq!(values("approvals"), ["0 of 1 approvals, 1 objection"]);
     assert!(values("block")[0].starts_with("not_approved: "), "{rows:?}");
     assert_eq!(values("overlap"), [format!("proposal 2, at {printed_at}")]);
     let verdict = values("verdict")[0];
@@ -135,6 +143,9 @@ async fn show_prints_everything_that_an_approver_needs() {
 async fn lists_are_filtered() {
     let service = protected().await;
     propose(&service, "45", &[]).ends(0, "");
+    let refused = brune(&service, "ada", &["proposal", "withdraw", "1", "-r", "no"]).ends(1, "");
+    let rule = "must have 3 to 500 characters, not counting leading and trailing spaces";
+    assert_eq!(refused.err, format!("brune: the reason {rule}\n"));
     let both = ["proposal", "new", &format!("{PER_DAY}=4"), &format!("{COOLDOWN}=60")];
     brune(&service, "ben", &[&both[..], &["-r", "fewer and rarer"]].concat()).ends(0, "proposal 2");
     brune(&service, "ada", &["proposal", "withdraw", "1", "-r", "not today"])
@@ -160,9 +171,10 @@ async fn lists_are_filtered() {
 async fn a_plan_needs_a_time_with_an_offset() {
     let service = protected().await;
     propose(&service, "45", &["--at", "2001-01-01T02:00:00"]).ends(2, "with an offset");
-    propose(&service, "45", &["--at", "2001-01-01T02:00:00Z"]).ends(1, "must be in the future");
+    propose(&service, "45", &["--at", "2001-01-01T02:00:00Z"])
+        .ends(1, "--at must be in the future");
     propose(&service, "45", &["--grace", "5"]).ends(2, "--at");
-    propose(&service, "45", &["--after", "7"]).ends(1, "/plan/after must be the number");
+    propose(&service, "45", &["--after", "7"]).ends(1, "--after must be the number");
     propose(&service, "45", &["--emergency"]).ends(2, "cannot be used with");
     let set = ["set", COOLDOWN, "45", "-r", "calmer", "--at", "2001-01-01T02:00:00Z"];
     service.config(&set).ends(2, "require --propose");
@@ -187,7 +199,15 @@ async fn an_emergency_waits_for_an_acknowledgement() {
     let acknowledge = ["proposal", "acknowledge", "1", "--edition", "1", "--note", "seen"];
     brune(&service, "ada", &acknowledge).ends(1, "");
     brune(&service, "ben", &["proposal", "show", "1"]).ends(0, "by ada, not acknowledged");
-    brune(&service, "ben", &acknowledge).ends(0, "is applied, revision 2");
+    brune(&service, "ada", &["proposal", "list"])
+        .ends(0, "\tapplied, emergency, not acknowledged\t");
+    let next = "acknowledge 1 --edition 1\n";
+    let show = |person: &str| brune(&service, person, &["proposal", "show", "1"]);
+    show("ada").ends(0, &format!("next\tanother person: brune proposal {next}"));
+    show("ben").ends(0, &format!("next\tbrune proposal {next}"));
+    brune(&service, "ben", &acknowledge)
+        .ends(0, "is applied, revision 2, an emergency by ada, acknowledged by ben\n");
+    brune(&service, "ada", &["proposal", "list"]).ends(0, "\tapplied, emergency, acknowledged\t");
     brune(&service, "ada", &["proposal", "show", "1"]).ends(0, "by ada, acknowledged by ben");
     emergency(&["reset", COOLDOWN]).ends(0, "acknowledge 2");
     let back = ["rollback", COOLDOWN, "--to-version", "2", "--yes"];
@@ -307,7 +327,7 @@ async fn a_dry_run_of_a_verdict_stores_nothing() {
     judge("approve").ends(0, "the verdict would be recorded: approve");
     judge("object").ends(0, "the verdict would be recorded: object");
     // Not an emergency.
-    judge("acknowledge").ends(4, "the proposal is open");
+    judge("acknowledge").ends(1, "only an emergency is acknowledged");
     ben(&["approve", "1", "--edition", "1", "--apply"]).ends(0, "proposal 1 would be applied");
     ben(&["approve", "1", "--edition", "2"]).ends(4, "the current edition is 1");
     ben(&["withdraw", "1", "-r", "not today"]).ends(0, "proposal 1 would be withdrawn");

@@ -105,6 +105,11 @@ async fn a_restoration_of_a_protected_setting_is_proposed_or_an_emergency() {
     let restore = ["restore", "winter", "-r", "calmer", "--yes"];
     let with = |more: &[&str]| release(&service, &[&restore, more].concat());
     with(&[]).ends(1, "changes only by an approved proposal").ends(1, "add --propose");
+    let refused = with(&["--dry-run"]).ends(1, "add --propose; in an emergency add --emergency");
+    let plan = with(&["--propose", "--dry-run"]).ends(0, COOLDOWN).out;
+    assert_eq!(refused.out, plan);
+    let back = ["rollback", "--to-revision", "1", "-r", "calmer", "--dry-run"];
+    assert_eq!(service.config(&back).ends(1, "add --propose").out, plan);
     with(&["--propose", "--dry-run"]).ends(0, &format!("{COOLDOWN}\t45\t30\tchange"));
     with(&["--propose", "--emergency"]).ends(2, "cannot be used with");
     with(&["--at", "2101-01-01T02:00:00Z"]).ends(2, "require --propose");
@@ -169,9 +174,9 @@ async fn bad_input_names_the_way_out() {
     release(&service, &["restore", "winter"]).ends(2, "--reason");
     // In two parts, so that this file has no text that looks like a secret.
     let secret = ["sk-", "proj-Zq8Rk2LmN4pT6vW9xY1b"].concat();
-    let refused = make(&["spring", "--note", &secret]).ends(1, "/note");
+    let refused = make(&["spring", "--note", &secret]).ends(1, "the note looks like");
     assert!(!(refused.out + &refused.err).contains(&secret));
-    make(&[&secret.to_lowercase(), "--note", "calm evenings"]).ends(1, "/name");
-    release(&service, &["archive", "winter", "-r", &secret]).ends(1, "/reason");
+    make(&[&secret.to_lowercase(), "--note", "calm evenings"]).ends(1, "name looks like");
+    release(&service, &["archive", "winter", "-r", &secret]).ends(1, "the reason looks like");
     assert_eq!(release(&service, &["list"]).rows().len(), 2);
 }

@@ -167,7 +167,9 @@ pub(super) async fn import(client: &Client, output: Output, import: Import) -> R
     let format = Format::or_extension(format, &file)?;
     // Sent unparsed, so that the rules of an import exist in the service only.
     let document = read(&file)?;
-    let plan = plan(client, format, &document, (options, emergency)).await?;
+    // A proposal needs no approvals yet, so the plan of a proposal is checked like an emergency.
+    let checked_as = if content.is_some() { Emergency::for_plan() } else { emergency };
+    let plan = plan(client, format, &document, (options, checked_as)).await?;
     // A program gets a single document: the result, or the plan if nothing is applied.
     let prints_result_only = output.is_for_programs() && yes && !dry_run;
     if !prints_result_only {

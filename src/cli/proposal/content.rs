@@ -9,6 +9,11 @@ use crate::cli::{
     time::parse_time,
 };
 
+/// Returns the path of a proposal.
+pub(super) fn path_of(number: i64) -> String {
+    format!("/admin/proposals/{number}")
+}
+
 /// When a proposal takes effect.
 #[derive(Debug, Clone, Args)]
 struct Plan {

@@ -1,6 +1,7 @@
 //! `brune proposal`: changes that wait for approvals or for their time, over REST.
 
 mod content;
+mod next;
 mod read;
 mod watch;
 mod write;
@@ -125,7 +126,7 @@ enum Command {
     Object {
         #[command(flatten)]
         edition: EditionArguments,
-        /// Reason for the objection
+        /// What has to change, in 3 to 500 characters
         #[arg(long)]
         note: String,
         #[command(flatten)]

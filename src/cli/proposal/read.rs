@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::cli::{
     client::{Client, Failure},
+    proposal::{content::path_of, next::next_step},
     show::{Output, cell, show as show_rows},
 };
 
@@ -23,11 +24,11 @@ pub(super) async fn list(
     let request = client.request(Method::GET, "/admin/proposals")?.query(&query);
     let body = client.send(request).await?.body;
     let row = |proposal: &Value| {
-        let emergency = if proposal["bypassed_by"].is_null() { "" } else { ", emergency" };
         vec![
             cell(&proposal["number"]),
-            cell(&proposal["state"]) + emergency,
+            listed_state(proposal),
             cell(&proposal["edition"]),
+            listed_approvals(proposal),
             cell(&proposal["created_by"]),
             cell(&proposal["due_at"]),
             list_of(&proposal["keys"], cell),
@@ -35,18 +36,36 @@ pub(super) async fn list(
         ]
     };
     let rows: Vec<_> = body["proposals"].as_array().into_iter().flatten().map(row).collect();
-    let header = ["NUMBER", "STATE", "EDITION", "BY", "AT", "KEYS", "REASON"];
+    let header = ["NUMBER", "STATE", "EDITION", "APPROVALS", "BY", "AT", "KEYS", "REASON"];
     show_rows(output, &header, &rows, &body["proposals"])
+}
+
+/// Describes the state in the list: why a proposal failed, and whether an emergency was acknowledged.
+fn listed_state(proposal: &Value) -> String {
+    let state = cell(&proposal["state"]);
+    if state == "failed" {
+        return format!("{state}: {}", cell(&proposal["failure"]));
+    }
+    if proposal["bypassed_by"].is_null() {
+        return state;
+    }
+    let is_acknowledged = proposal["acknowledged"] == true;
+    let acknowledged = if is_acknowledged { "acknowledged" } else { "not acknowledged" };
+    format!("{state}, emergency, {acknowledged}")
+}
+
+/// Describes the approvals in the list; nothing for a proposal that was applied or withdrawn.
+fn listed_approvals(proposal: &Value) -> String {
+    if !matches!(proposal["state"].as_str(), Some("open" | "failed")) {
+        return "-".to_owned();
+    }
+    let count = |name: &str| proposal[name].as_u64().unwrap_or_default();
+    describe_approvals(count("approvals"), &proposal["needed"], count("objections"))
 }
 
 fn list_of(values: &Value, text: impl Fn(&Value) -> String) -> String {
     let texts: Vec<_> = values.as_array().into_iter().flatten().map(text).collect();
     texts.join(", ")
-}
-
-/// Returns the path of a proposal.
-pub(super) fn path_of(number: i64) -> String {
-    format!("/admin/proposals/{number}")
 }
 
 pub(super) async fn show(
@@ -60,7 +79,14 @@ pub(super) async fn show(
         None => path_of(number),
     };
     let proposal = client.get(&path).await?;
-    show_rows(output, &["FIELD", "VALUE"], &rows(&proposal), &proposal)
+    let mut rows = rows(&proposal);
+    // A program reads the proposal itself.
+    if !output.is_for_programs()
+        && let Some(step) = next_step(client, &proposal).await
+    {
+        rows.push(vec!["next".to_owned(), step]);
+    }
+    show_rows(output, &["FIELD", "VALUE"], &rows, &proposal)
 }
 
 /// Formats a proposal as rows of a name and a value.
@@ -84,6 +110,12 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
     }
     add("approvals", approval_status(proposal));
     list("verdicts").for_each(|entry| add("verdict", verdict(entry)));
+    // A list has the newest entries.
+    let omitted = |name: &str, count: &str| {
+        let count = proposal[count].as_u64()?.checked_sub(list(name).count() as u64)?;
+        (count > 0).then(|| format!("{count} older ones are not listed"))
+    };
+    omitted("verdicts", "verdict_count").into_iter().for_each(|text| add("verdict", text));
     let detail =
         |entry: &Value, name: &str| format!("{}: {}", cell(&entry[name]), cell(&entry["detail"]));
     list("blocks").for_each(|block| add("block", detail(block, "code")));
@@ -92,12 +124,9 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
         None => format!("proposal {}", entry["number"]),
     };
     list("overlaps").for_each(|entry| add("overlap", overlap(entry)));
-    if let Some(author) = proposal["bypassed_by"].as_str() {
-        let acknowledged = match proposal["acknowledged_by"].as_str() {
-            Some(_) => format!("acknowledged by {}", cell(&proposal["acknowledged_by"])),
-            None => "not acknowledged".to_owned(),
-        };
-        add("emergency", format!("by {}, {acknowledged}", cell(&author.into())));
+    omitted("overlaps", "overlap_count").into_iter().for_each(|text| add("overlap", text));
+    if let Some(emergency) = emergency(proposal) {
+        add("emergency", emergency);
         // A write in an emergency has one reason, and an applied proposal a second one.
         if proposal["end_reason"] != proposal["reason"] {
             add("emergency reason", cell(&proposal["end_reason"]));
@@ -105,9 +134,6 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
     }
     if !is_open {
         add("outcome", status(proposal));
-    }
-    if let Some(step) = next_step(proposal) {
-        add("next", step);
     }
     rows
 }
@@ -122,7 +148,12 @@ fn edition(proposal: &Value) -> String {
 
 /// Describes a change: for an open proposal from the current value to the proposed one.
 fn change(entry: &Value, is_open: bool) -> String {
-    let (key, value) = (cell(&entry["key"]), cell(&entry["value"]));
+    let key = cell(&entry["key"]);
+    let value = if entry["redacted"] == true {
+        "(removed with a secret)".to_owned()
+    } else {
+        cell(&entry["value"])
+    };
     let current = cell(&entry["current_value"]);
     let needed = &entry["needed"];
     let version = cell(&entry["version"]);
@@ -148,9 +179,26 @@ fn plan(plan: &Value) -> Option<String> {
 
 fn approval_status(proposal: &Value) -> String {
     let status = &proposal["standing"];
-    let count = |name: &str| status[name].as_array().map_or(0, Vec::len);
-    let (approvals, objections) = (count("approvals"), count("objections"));
-    format!("{approvals} of {} approvals, {objections} objections", status["needed"])
+    let count = |name: &str| status[name].as_array().map_or(0, |people| people.len() as u64);
+    describe_approvals(count("approvals"), &status["needed"], count("objections"))
+}
+
+fn describe_approvals(approvals: u64, needed: &Value, objections: u64) -> String {
+    let noun = if objections == 1 { "objection" } else { "objections" };
+    if *needed == 0 {
+        return format!("no approvals needed, {objections} {noun}");
+    }
+    format!("{approvals} of {needed} approvals, {objections} {noun}")
+}
+
+/// Describes who bypassed the approvals, and who acknowledged the emergency; `None` without an emergency.
+fn emergency(proposal: &Value) -> Option<String> {
+    proposal["bypassed_by"].as_str()?;
+    let author = cell(&proposal["bypassed_by"]);
+    if proposal["acknowledged_by"].is_null() {
+        return Some(format!("by {author}, not acknowledged"));
+    }
+    Some(format!("by {author}, acknowledged by {}", cell(&proposal["acknowledged_by"])))
 }
 
 fn verdict(verdict: &Value) -> String {
@@ -172,7 +220,11 @@ pub(super) fn status(proposal: &Value) -> String {
     let number = &proposal["number"];
     match proposal["state"].as_str().unwrap_or_default() {
         "applied" => {
-            format!("proposal {number} is applied, revision {}", proposal["applied_revision"])
+            let emergency = emergency(proposal);
+            let emergency =
+                emergency.map_or(String::new(), |text| format!(", an emergency {text}"));
+            let revision = &proposal["applied_revision"];
+            format!("proposal {number} is applied, revision {revision}{emergency}")
         }
         "withdrawn" => {
             let (author, reason) = (cell(&proposal["ended_by"]), cell(&proposal["end_reason"]));
@@ -184,30 +236,5 @@ pub(super) fn status(proposal: &Value) -> String {
             let plan = plan(&proposal["plan"]).map_or(String::new(), |plan| format!("; {plan}"));
             format!("proposal {number} is open, edition {edition}: {approvals}{plan}")
         }
-    }
-}
-
-/// Returns the command of the next step of a proposal, if any.
-pub(super) fn next_step(proposal: &Value) -> Option<String> {
-    let (number, edition) = (&proposal["number"], &proposal["edition"]);
-    // Only the current edition can be approved or applied.
-    if proposal["edition"] != proposal["editions"] {
-        return Some(format!("brune proposal show {number}"));
-    }
-    let mut blocks = proposal["blocks"].as_array().into_iter().flatten();
-    match proposal["state"].as_str().unwrap_or_default() {
-        "failed" => Some(format!("brune proposal edit {number} --edition {edition} KEY=VALUE…")),
-        "applied"
-            if !proposal["bypassed_by"].is_null() && proposal["acknowledged_by"].is_null() =>
-        {
-            Some(format!("another person: brune proposal acknowledge {number} --edition {edition}"))
-        }
-        "open" if blocks.clone().next().is_none() => {
-            Some(format!("brune proposal apply {number} --edition {edition}"))
-        }
-        "open" if blocks.any(|block| block["code"] == "not_approved") => {
-            Some(format!("another person: brune proposal approve {number} --edition {edition}"))
-        }
-        _ => None,
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cli::{
     client::{Client, Failure},
     output,
-    proposal::read::{path_of, status},
+    proposal::{content::path_of, read::status},
     show::Output,
 };
 

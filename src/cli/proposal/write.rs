@@ -8,8 +8,9 @@ use crate::cli::{
     emergency::Emergency,
     output::print,
     proposal::{
-        content::Content,
-        read::{next_step, path_of, status},
+        content::{Content, path_of},
+        next::next_step,
+        read::status,
     },
     show::{Output, show},
     wait::{self, Wait},
@@ -24,7 +25,7 @@ pub(in crate::cli) async fn propose(
 ) -> Result<(), Failure> {
     let request = client.request(Method::POST, "/admin/proposals")?;
     let request = request.query(&[("dry_run", content.dry_run)]).json(&content.body(changes));
-    report(output, &client.send(request).await?.body)
+    report(client, output, &client.send(request).await?.body).await
 }
 
 pub(super) async fn edit(
@@ -37,11 +38,11 @@ pub(super) async fn edit(
     let request = client.request(Method::PUT, &path_of(number))?;
     let request = request.header("if-match", format!("\"e{edition}\""));
     let request = request.query(&[("dry_run", content.dry_run)]).json(&content.body(changes));
-    report(output, &client.send(request).await?.body)
+    report(client, output, &client.send(request).await?.body).await
 }
 
 /// Reports a proposal after a step, or the result of a dry run.
-fn report(output: Output, proposal: &Value) -> Result<(), Failure> {
+async fn report(client: &Client, output: Output, proposal: &Value) -> Result<(), Failure> {
     if output.is_for_programs() {
         return show(output, &[], &[], proposal);
     }
@@ -50,7 +51,7 @@ fn report(output: Output, proposal: &Value) -> Result<(), Failure> {
         return Ok(());
     }
     print(&status(proposal));
-    if let Some(step) = next_step(proposal) {
+    if let Some(step) = next_step(client, proposal).await {
         print(&format!("next: {step}"));
     }
     Ok(())
@@ -88,7 +89,7 @@ pub(super) async fn give_verdict(
         }
         return Ok(());
     }
-    report(output, &response["proposal"])
+    report(client, output, &response["proposal"]).await
 }
 
 /// The options of `apply`.
@@ -138,5 +139,5 @@ pub(super) async fn withdraw(
         print(&format!("proposal {number} would be withdrawn"));
         return Ok(());
     }
-    report(output, &proposal)
+    report(client, output, &proposal).await
 }

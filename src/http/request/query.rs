@@ -409,6 +409,9 @@ mod tests {
         for text in ["2026-02-30T00:00:00Z", "2026-01-01", "1", "2026-01-01T00:00:00", "now"] {
             assert!(read::<Parameters>(&format!("at={text}")).is_err(), "{text}");
         }
+        let problem = read::<Parameters>("at=now").unwrap_err();
+        let detail = problem.errors().reported()[0].detail.as_str();
+        assert!(detail.contains("with an offset") && detail.contains("%2B"), "{detail}");
     }
 
     #[test]

@@ -7,7 +7,10 @@ use percent_encoding::percent_decode_str;
 use crate::{
     http::{
         problem::Problem,
-        request::{rules::Bounds, value::FromText},
+        request::{
+            rules::Bounds,
+            value::{FromText, NOT_A_TIME},
+        },
     },
     json::{FieldError, FieldErrors, field_error},
     text,
@@ -105,7 +108,7 @@ impl QueryString {
             Taken::Text(text) if text.is_empty() => {
                 Err(FieldError::at("", "empty", "must not be empty; omit the parameter instead"))
             }
-            Taken::Text(text) => T::from_text(&text, bounds),
+            Taken::Text(text) => T::from_text(&text, bounds).map_err(with_encoding),
         };
         value.map_err(|error| self.report(name, error)).ok()
     }
@@ -154,6 +157,14 @@ fn decode(text: &str) -> Option<String> {
     let text = text.replace('+', " ");
     // Percent signs come last: an encoded plus must stay a plus.
     percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
+}
+
+/// Adds the encoding to the error of a time: an unencoded plus of an offset arrives as a space.
+fn with_encoding(error: FieldError) -> FieldError {
+    if error.code != NOT_A_TIME {
+        return error;
+    }
+    FieldError { detail: format!("{} (encode + as %2B)", error.detail), ..error }
 }
 
 /// Returns the pointer to a parameter.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::Reason,
+    clock,
     http::request::rules::Bounds,
     ids::UserId,
     json::FieldError,
@@ -19,6 +20,9 @@ pub(in crate::http) const MAX_INTEGER: i64 = (1 << 53) - 1;
 
 /// The code of a missing or invalid reason.
 pub(in crate::http) const REASON_REQUIRED: &str = "reason_required";
+
+/// The code of a text that is not a time.
+pub(in crate::http) const NOT_A_TIME: &str = "not_a_time";
 
 /// A type of a field in a body or a query.
 pub trait FieldType: Sized {
@@ -168,10 +172,8 @@ impl FieldType for DateTime<Utc> {
 
 impl FromText for DateTime<Utc> {
     fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
-        // An unencoded plus of an offset arrives as a space, so the text names the encoding.
-        let detail = "must be an RFC 3339 time such as 2026-11-22T10:00:00Z (encode + as %2B)";
-        let time = DateTime::parse_from_rfc3339(text);
-        time.map(|time| time.to_utc()).map_err(|_| FieldError::at("", "not_a_time", detail))
+        let detail = "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z";
+        clock::parse_time(text).ok_or_else(|| FieldError::at("", NOT_A_TIME, detail))
     }
 }
 

@@ -16,6 +16,14 @@ pub enum Error {
     /// No proposal has the number.
     #[error("there is no proposal {0}")]
     NotFound(i64),
+    /// The proposal has no such edition.
+    #[error("proposal {number} has no edition {edition}")]
+    EditionNotFound {
+        /// The number of the proposal.
+        number: i64,
+        /// The edition.
+        edition: i32,
+    },
     /// The person read another edition than the current one.
     #[error("the current edition is {edition}, by {written_by}")]
     EditionOutdated {
@@ -32,14 +40,12 @@ pub enum Error {
         /// The revision of the change, if applied.
         revision: Option<i64>,
     },
+    /// Only an emergency is acknowledged.
+    #[error("only an emergency is acknowledged")]
+    NoEmergency,
     /// An author approves or acknowledges the own proposal.
     #[error("a person who wrote an edition of the proposal cannot approve or acknowledge it")]
     SelfApproval,
-    /// Somebody gives a verdict in the name of another person.
-    #[error(
-        "verdicts are given in person, and the token has an `act` claim: somebody acts for its subject"
-    )]
-    Delegated,
     /// Approvals are missing, or somebody objects.
     #[error("{} of {} approvals, {} objections", .0.approvals.len(), .0.needed, .0.objections.len())]
     NotApproved(Box<ApprovalStatus>),
@@ -47,8 +53,8 @@ pub enum Error {
     #[error("the proposal takes effect at {}", .0.to_rfc3339_opts(SecondsFormat::Secs, true))]
     NotDue(DateTime<Utc>),
     /// The proposal builds on another one that is not applied.
-    #[error("proposal {0} has to be applied first")]
-    Predecessor(i64),
+    #[error("proposal {0} has to be applied first{end}", end = describe_end(*.1))]
+    Predecessor(i64, State),
     /// A part of the plan is invalid.
     #[error("{field} {detail}")]
     Plan {
@@ -95,5 +101,14 @@ impl From<sqlx::Error> for Error {
 impl From<idempotency::Reused> for Error {
     fn from(err: idempotency::Reused) -> Self {
         Self::Change(err.into())
+    }
+}
+
+/// Describes how a predecessor ended that can no longer be applied by itself.
+fn describe_end(state: State) -> &'static str {
+    match state {
+        State::Open | State::Applied => "",
+        State::Failed => ", but has failed",
+        State::Withdrawn => ", but was withdrawn",
     }
 }

@@ -117,7 +117,13 @@ async fn invalid_plans_are_refused() {
     }
     let mut body = proposal(&[(PER_DAY, json!(5), 1)]);
     body["plan"] = json!({"at": "2027-01-01T00:00:00"});
-    post(&app.instance, "ana", PROPOSALS, &body).await.problem(400, "malformed_request");
+    let problem = post(&app.instance, "ana", PROPOSALS, &body).await;
+    let problem = problem.problem(400, "malformed_request");
+    // Only a query needs an encoded plus.
+    assert_eq!(
+        problem["errors"][0]["detail"],
+        "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z"
+    );
     let same = proposal(&[(PER_DAY, value(&app.instance, PER_DAY).await.0, 1)]);
     let problem = post(&app.instance, "ana", PROPOSALS, &same).await;
     problem.problem(400, "validation_failed");

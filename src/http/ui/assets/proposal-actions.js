@@ -56,7 +56,7 @@ function openSteps(proposal, ownEdition, person) {
     primary, hint, secondary: [...additionalSteps, ...secondary].filter(({ id }) => id !== primary?.id),
   });
   if (codes.includes('version_conflict') || codes.includes('invalid')) {
-    return steps(edit, 'The proposal can only be applied after an edit. Whoever writes an edition cannot approve the proposal any more.');
+    return steps(edit, 'The proposal can only be applied after an edit. A person who writes an edition can no longer approve the proposal.');
   }
   if (!codes.includes('not_approved')) return approvedSteps(proposal, codes, steps, !ownEdition && !approvals.some(isMine));
   const approve = { id: 'approve', text: 'Approve…' };
