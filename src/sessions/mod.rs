@@ -7,6 +7,7 @@ mod page;
 mod pins;
 mod plans;
 mod realtime;
+mod refusal;
 mod rules;
 mod session;
 mod start;
