@@ -150,12 +150,11 @@ fn groups(groups: &Value) -> Option<String> {
 
 fn example(entry: &Value) -> String {
     let text = |name: &str| cell(&entry[name]);
-    let detail = match entry["minutes"].as_i64() {
-        Some(minutes) => format!("by {minutes} minutes"),
-        None => {
-            let reasons = entry["reasons"].as_array().into_iter().flatten().map(cell);
-            reasons.collect::<Vec<_>>().join(", ")
-        }
+    let detail = if let Some(minutes) = entry["minutes"].as_i64() {
+        format!("by {minutes} minutes")
+    } else {
+        let reasons = entry["reasons"].as_array().into_iter().flatten().map(cell);
+        reasons.collect::<Vec<_>>().join(", ")
     };
     let difference = text("difference").replace('_', " ");
     format!(

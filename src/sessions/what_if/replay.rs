@@ -220,6 +220,8 @@ impl Replay {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -358,7 +360,7 @@ mod tests {
         changed: &Rules,
         since: DateTime<Utc>,
     ) -> (Recorded, [Tally; 2]) {
-        let changed = recorded(std::slice::from_ref(changed)).at(1).unwrap().as_ref().clone();
+        let changed = recorded(slice::from_ref(changed)).at(1).unwrap().as_ref().clone();
         let mut replay = Replay::new(since, recorded(states), changed);
         for row in rows {
             replay.add(row);
@@ -408,7 +410,7 @@ mod tests {
 
     /// Returns the newly refused and admitted attempts, the sessions that are cut, and the duration of all sessions.
     fn simulate(rows: &[Row], changed: &Rules, is_full: bool) -> (i64, i64, i64, TimeDelta) {
-        let settings = recorded(std::slice::from_ref(changed)).at(1).unwrap().as_ref().clone();
+        let settings = recorded(slice::from_ref(changed)).at(1).unwrap().as_ref().clone();
         let mut result = (0, 0, 0, TimeDelta::zero());
         for user in rows.chunk_by(|row, next| row.user_id == next.user_id) {
             let mut sessions = Vec::new();
@@ -466,7 +468,7 @@ mod tests {
         let rows = record(&tries, &[open()]);
         let strict = Rules { require_plan: true, ..open() };
         // The records claim settings that would have refused the second start.
-        let (records, tallies) = replay(&rows, &[strict.clone()], &strict, start());
+        let (records, tallies) = replay(&rows, slice::from_ref(&strict), &strict, start());
         assert_eq!((records.attempts, records.reproduced), (2, 1));
         for tally in tallies {
             assert_eq!(tally.newly_refused.attempts, 0);
