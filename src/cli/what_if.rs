@@ -135,8 +135,8 @@ fn reproduced(report: &Value) -> String {
 
 /// Formats a number, or the least and the greatest.
 fn range(range: &Value) -> String {
-    let (least, most) = (&range["least"], &range["most"]);
-    if least == most { least.to_string() } else { format!("{least} to {most}") }
+    let (minimum, maximum) = (&range["least"], &range["most"]);
+    if minimum == maximum { minimum.to_string() } else { format!("{minimum} to {maximum}") }
 }
 
 fn groups(groups: &Value) -> Option<String> {
@@ -196,8 +196,8 @@ mod tests {
 
     #[test]
     fn a_report_is_told_in_rows() {
-        let group = |name: Value, least, most| json!({"name": name, "attempts": {"least": least, "most": most}});
-        let none = json!({"attempts": {"least": 0, "most": 0}, "by_reason": [], "by_plan": [], "by_level": []});
+        let group = |name: Value, minimum, maximum| json!({"name": name, "attempts": {"least": minimum, "most": maximum}});
+        let unchanged = json!({"attempts": {"least": 0, "most": 0}, "by_reason": [], "by_plan": [], "by_level": []});
         let report = json!({
             "since": "a", "until": "b", "attempts": 1000, "reproduced": 0.99999,
             "changed": [{"key": "K", "old_value": 30, "new_value": null}],
@@ -205,7 +205,7 @@ mod tests {
                 "attempts": {"least": 3, "most": 5}, "by_reason": [group(json!("cooldown"), 3, 5)],
                 "by_plan": [group(Value::Null, 3, 3)], "by_level": []
             },
-            "newly_admitted": none,
+            "newly_admitted": unchanged,
             "cut_shorter": {"sessions": {"least": 1, "most": 1}, "minutes": {"least": 20, "most": 20}},
             "minutes_before": 10, "minutes_after": {"least": 8, "most": 9},
             "peak_before": 4, "peak_after": {"least": 4, "most": 4},

@@ -99,7 +99,7 @@ pub(super) fn check_account(
         reasons.push(IneligibleReason::PlanRequired);
     }
     let levels = &settings.allowed_levels;
-    let is_allowed = level.is_some_and(|level| levels.iter().any(|allowed| allowed == level));
+    let is_allowed = level.is_some_and(|level| levels.iter().any(|item| item == level));
     // An empty list allows every level.
     if !levels.is_empty() && !is_allowed {
         reasons.push(IneligibleReason::LevelNotAllowed);

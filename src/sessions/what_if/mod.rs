@@ -5,6 +5,7 @@ mod recorded;
 mod replay;
 mod report;
 mod store;
+mod summary;
 mod tally;
 mod unknown;
 mod window;
@@ -23,7 +24,7 @@ use crate::{
     sessions::{
         rules::{DECIDING_KEYS, SessionSettings},
         start,
-        what_if::{recorded::RecordedSettings, replay::Replay, report::Numbers, window::Window},
+        what_if::{recorded::RecordedSettings, replay::Replay, summary::Numbers, window::Window},
     },
     settings::{Preview, SettingValue},
 };
@@ -83,10 +84,10 @@ impl WhatIfRunner {
         now: DateTime<Utc>,
     ) -> Result<WhatIf, WhatIfError> {
         let window = Window::new(period, now)?;
-        let changed = SessionSettings::read(&preview.after);
-        let changed = changed.map_err(|invalid| WhatIfError::Settings(invalid.into()))?;
+        let settings = SessionSettings::read(&preview.after);
+        let settings = settings.map_err(|invalid| WhatIfError::Settings(invalid.into()))?;
         let _permit = self.0.try_acquire().map_err(|_| WhatIfError::Busy)?;
-        let finished = read(pool, preview, window, changed).await?;
+        let finished = read(pool, preview, window, settings).await?;
         // Sorting the sessions takes milliseconds of CPU.
         let size = usize::try_from(finished.replay.attempts()).unwrap_or(usize::MAX);
         Ok(compute::run(size.saturating_mul(16), || finished.report(preview)).await)
@@ -106,13 +107,13 @@ async fn read(
     pool: &Pool,
     preview: &Preview,
     window: Window,
-    changed: SessionSettings,
+    settings_after: SessionSettings,
 ) -> Result<Finished, WhatIfError> {
     let deadline = Deadline::standard();
     let stop_at = Instant::now() + READING_TIME;
     // One snapshot for all statements, and no lock: writers and starts continue.
     let mut transaction = Transaction::begin_reading(pool, deadline).await?;
-    let replay = replay(transaction.conn(), preview, window, changed, stop_at);
+    let replay = replay(transaction.conn(), preview, window, settings_after, stop_at);
     match deadline.within(replay).await {
         // The rest of the rows is still on its way, so the connection is closed.
         Ok(finished) if finished.limits_reached.contains(&"time") => Ok(finished),
@@ -124,7 +125,7 @@ async fn replay(
     conn: &mut Connection,
     preview: &Preview,
     mut window: Window,
-    changed: SessionSettings,
+    settings_after: SessionSettings,
     stop_at: Instant,
 ) -> Result<Finished, WhatIfError> {
     let mut limits_reached = Vec::new();
@@ -145,9 +146,9 @@ async fn replay(
     };
     let moved_keys = keys.iter().filter(is_moved).cloned().collect();
     let settings = RecordedSettings::new(&preview.before, &keys, values);
-    let cooldown = settings.longest_cooldown().max(changed.cooldown_minutes);
+    let cooldown = settings.longest_cooldown().max(settings_after.cooldown_minutes);
     let window = window.with_history(window.since, cooldown);
-    let mut replay = Replay::new(window.since, settings, changed);
+    let mut replay = Replay::new(window.since, settings, settings_after);
     let mut rows = 0_u32;
     let is_complete = store::for_each_attempt(conn, &window, |row| {
         replay.add(&row);
@@ -164,7 +165,7 @@ impl Finished {
     fn report(self, preview: &Preview) -> WhatIf {
         let Self { window, replay, moved_keys, limits_reached } = self;
         let (recorded, tallies) = replay.finish();
-        let nothing = Range { least: 0, most: 0 };
+        let zero = Range { least: 0, most: 0 };
         let report = WhatIf {
             since: window.since,
             until: window.until,
@@ -175,11 +176,11 @@ impl Finished {
             reproduced: None,
             newly_refused: Decisions::none(),
             newly_admitted: Decisions::none(),
-            cut_shorter: Cut { sessions: nothing, minutes: nothing },
+            cut_shorter: Cut { sessions: zero, minutes: zero },
             minutes_before: 0,
-            minutes_after: nothing,
+            minutes_after: zero,
             peak_before: 0,
-            peak_after: nothing,
+            peak_after: zero,
             examples: Vec::new(),
             unknown: Vec::new(),
             warnings: Vec::new(),

@@ -67,8 +67,8 @@ mod tests {
             let running = |minute: i64| {
                 sessions.iter().filter(|(begin, end)| *begin <= minute && minute < *end).count()
             };
-            let most = (0..70).map(running).max().unwrap();
-            prop_assert_eq!(peak(&sessions), i64::try_from(most).unwrap());
+            let expected = (0..70).map(running).max().unwrap();
+            prop_assert_eq!(peak(&sessions), i64::try_from(expected).unwrap());
         }
     }
 }

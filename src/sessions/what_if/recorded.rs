@@ -23,7 +23,8 @@ impl RecordedSettings {
         let mut values = values.into_iter().peekable();
         while let Some(recorded) = values.next() {
             let revision = recorded.revision;
-            let declared = current.schema.find(&recorded.key).map(|found| found.value_type);
+            let declared =
+                current.schema.find(&recorded.key).map(|definition| definition.value_type);
             let value = declared.zip(recorded.value.as_ref()).and_then(|(declared, value)| {
                 // A value of an earlier catalog may have another type.
                 SettingValue::from_stored(declared, value).ok()

@@ -135,7 +135,7 @@ pub(super) struct Recorded {
 pub(super) struct Replay {
     since: DateTime<Utc>,
     settings: RecordedSettings,
-    changed: Arc<SessionSettings>,
+    settings_after: Arc<SessionSettings>,
     user_id: String,
     /// The sessions of the user as recorded.
     track: Track,
@@ -144,17 +144,17 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Replays attempts since `since` under the `changed` settings; earlier rows are history.
+    /// Replays attempts since `since` under `settings_after`; earlier rows are history.
     pub(super) fn new(
         since: DateTime<Utc>,
         settings: RecordedSettings,
-        changed: SessionSettings,
+        settings_after: SessionSettings,
     ) -> Self {
         let simulations = [AdmittedLength::None, AdmittedLength::Full].map(Simulation::new);
         Self {
             since,
             settings,
-            changed: Arc::new(changed),
+            settings_after: Arc::new(settings_after),
             user_id: String::new(),
             track: Track::default(),
             recorded: Recorded::default(),
@@ -190,7 +190,7 @@ impl Replay {
 
     fn add_history(&mut self, row: &Row) {
         let Some(ended_at) = row.ended_at else { return };
-        let bounds = Bounds::at(row.at, &self.changed);
+        let bounds = Bounds::at(row.at, &self.settings_after);
         self.track.add(&bounds, ended_at);
         self.recorded.sessions.push(row.at.max(self.since), ended_at);
         for simulation in &mut self.simulations {
@@ -208,10 +208,10 @@ impl Replay {
         self.recorded.attempts += 1;
         self.recorded.reproduced += i64::from(is_reproduced);
         for simulation in &mut self.simulations {
-            simulation.add(row, is_reproduced, &self.changed);
+            simulation.add(row, is_reproduced, &self.settings_after);
         }
         if let Some(ended_at) = row.ended_at {
-            self.track.add(&Bounds::at(row.at, &self.changed), ended_at);
+            self.track.add(&Bounds::at(row.at, &self.settings_after), ended_at);
             self.recorded.duration += ended_at - row.at;
             self.recorded.sessions.push(row.at, ended_at);
         }
@@ -289,9 +289,9 @@ mod tests {
 
     fn tries() -> impl Strategy<Value = Vec<Vec<Try>>> {
         let level = prop::option::of(prop::sample::select(vec!["junior", "senior"]));
-        let one =
+        let attempt =
             (0_i64..300, prop::bool::weighted(0.9), prop::bool::weighted(0.1), 0_i64..70, level);
-        prop::collection::vec(prop::collection::vec(one, 0..25), 0..4)
+        prop::collection::vec(prop::collection::vec(attempt, 0..25), 0..4)
     }
 
     fn start() -> DateTime<Utc> {
@@ -357,11 +357,11 @@ mod tests {
     fn replay(
         rows: &[Row],
         states: &[Rules],
-        changed: &Rules,
+        rules_after: &Rules,
         since: DateTime<Utc>,
     ) -> (Recorded, [Tally; 2]) {
-        let changed = recorded(slice::from_ref(changed)).at(1).unwrap().as_ref().clone();
-        let mut replay = Replay::new(since, recorded(states), changed);
+        let settings = recorded(slice::from_ref(rules_after)).at(1).unwrap().as_ref().clone();
+        let mut replay = Replay::new(since, recorded(states), settings);
         for row in rows {
             replay.add(row);
         }
@@ -395,22 +395,23 @@ mod tests {
 
         #[test]
         fn a_replay_agrees_with_a_simulation_that_looks_at_all_sessions(
-            tries in tries(), states in prop::collection::vec(rules(), 1..4), changed in rules()
+            tries in tries(), states in prop::collection::vec(rules(), 1..4), rules_after in rules()
         ) {
             let rows = record(&tries, &states);
-            let (records, [none, full]) = replay(&rows, &states, &changed, start());
+            let (records, [short, full]) = replay(&rows, &states, &rules_after, start());
             prop_assert_eq!(records.reproduced, records.attempts);
-            for (tally, is_full) in [(none, false), (full, true)] {
-                let expected = simulate(&rows, &changed, is_full);
-                let (refused, admitted) = (tally.newly_refused.attempts, tally.newly_admitted.attempts);
-                prop_assert_eq!((refused, admitted, tally.cut_sessions, tally.duration), expected);
+            for (tally, is_full) in [(short, false), (full, true)] {
+                let expected = simulate(&rows, &rules_after, is_full);
+                let refusals = tally.newly_refused.attempts;
+                let admissions = tally.newly_admitted.attempts;
+                prop_assert_eq!((refusals, admissions, tally.cut_sessions, tally.duration), expected);
             }
         }
     }
 
     /// Returns the newly refused and admitted attempts, the sessions that are cut, and the duration of all sessions.
-    fn simulate(rows: &[Row], changed: &Rules, is_full: bool) -> (i64, i64, i64, TimeDelta) {
-        let settings = recorded(slice::from_ref(changed)).at(1).unwrap().as_ref().clone();
+    fn simulate(rows: &[Row], rules_after: &Rules, is_full: bool) -> (i64, i64, i64, TimeDelta) {
+        let settings = recorded(slice::from_ref(rules_after)).at(1).unwrap().as_ref().clone();
         let mut result = (0, 0, 0, TimeDelta::zero());
         for user in rows.chunk_by(|row, next| row.user_id == next.user_id) {
             let mut sessions = Vec::new();
@@ -452,14 +453,14 @@ mod tests {
             (60, true, false, 15, None),
         ]];
         let rows = record(&tries, &[open()]);
-        let refused = |cooldown| {
-            let (_, [none, _]) = replay(&rows, &[open()], &Rules { cooldown, ..open() }, start());
-            none.newly_refused.attempts
+        let refusals = |cooldown| {
+            let (_, [tally, _]) = replay(&rows, &[open()], &Rules { cooldown, ..open() }, start());
+            tally.newly_refused.attempts
         };
-        assert_eq!(refused(45), 0);
+        assert_eq!(refusals(45), 0);
         // The third start is 105 minutes after the end of the first, so only the second is refused.
-        assert_eq!(refused(50), 1);
-        assert_eq!(refused(106), 2);
+        assert_eq!(refusals(50), 1);
+        assert_eq!(refusals(106), 2);
     }
 
     #[test]
@@ -484,8 +485,8 @@ mod tests {
         let long = |_| vec![(0, true, false, 30, Some("junior")), (100, true, false, 30, None)];
         let tries: Vec<_> = (0..30).map(long).collect();
         let rows = record(&tries, &[open()]);
-        let changed = Rules { levels: vec!["junior"], minutes: 10, ..open() };
-        let (_, [tally, _]) = replay(&rows, &[open()], &changed, start());
+        let rules_after = Rules { levels: vec!["junior"], minutes: 10, ..open() };
+        let (_, [tally, _]) = replay(&rows, &[open()], &rules_after, start());
         assert_eq!((tally.newly_refused.attempts, tally.cut_sessions), (30, 30));
         assert_eq!(tally.cut_time, TimeDelta::minutes(600));
         assert_eq!(
@@ -498,9 +499,9 @@ mod tests {
             .map(|example| &example.user_id)
             .collect();
         assert_eq!(users.len(), 20);
-        let refused = &tally.examples[&Difference::NewlyRefused][0];
+        let refusal = &tally.examples[&Difference::NewlyRefused][0];
         assert_eq!(
-            (refused.reasons.as_slice(), refused.minutes),
+            (refusal.reasons.as_slice(), refusal.minutes),
             (["level_not_allowed".to_owned()].as_slice(), None)
         );
     }

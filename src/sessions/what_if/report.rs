@@ -1,19 +1,9 @@
 //! The answer of a what-if. Pure.
 
-use std::{cmp::Reverse, collections::BTreeMap};
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-
-use crate::sessions::what_if::{
-    replay::Recorded,
-    tally::{Groups, MAX_EXAMPLES, OTHERS, Tally},
-};
-
-/// The most groups of a plan or level in the answer.
-const MAX_GROUPS: usize = 20;
 
 /// A number that depends on the unknown length of newly admitted sessions: from none to the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -23,12 +13,6 @@ pub struct Range {
     pub least: i64,
     /// The greatest number.
     pub most: i64,
-}
-
-impl Range {
-    fn of([first, second]: [i64; 2]) -> Self {
-        Self { least: first.min(second), most: first.max(second) }
-    }
 }
 
 /// A changed setting.
@@ -161,91 +145,4 @@ pub struct WhatIf {
     /// that a random sample of the users was replayed.
     #[schema(example = json!(["attempts"]))]
     pub limits_reached: Vec<&'static str>,
-}
-
-/// The numbers of a replay.
-pub(super) struct Numbers {
-    pub(super) recorded: Recorded,
-    pub(super) tallies: [Tally; 2],
-}
-
-impl WhatIf {
-    /// Fills in the numbers.
-    pub(super) fn with_numbers(mut self, numbers: Numbers) -> Self {
-        let Numbers { recorded, tallies: [none, full] } = numbers;
-        let both = |number: fn(&Tally) -> i64| Range::of([number(&none), number(&full)]);
-        self.attempts = recorded.attempts;
-        self.reproduced_attempts = recorded.reproduced;
-        self.reproduced = share(recorded.reproduced, recorded.attempts);
-        self.newly_refused = decisions(&none.newly_refused, &full.newly_refused);
-        self.newly_admitted = decisions(&none.newly_admitted, &full.newly_admitted);
-        self.cut_shorter = Cut {
-            sessions: both(|tally| tally.cut_sessions),
-            minutes: both(|tally| rounded_minutes(tally.cut_time)),
-        };
-        self.minutes_before = rounded_minutes(recorded.duration);
-        self.minutes_after = both(|tally| rounded_minutes(tally.duration));
-        self.examples = select(&none.examples);
-        self.peak_before = recorded.sessions.peak();
-        self.peak_after = Range::of([none.sessions.peak(), full.sessions.peak()]);
-        self
-    }
-}
-
-fn share(part: i64, whole: i64) -> Option<f64> {
-    #[expect(clippy::cast_precision_loss, reason = "at most 200,000")]
-    let share = part as f64 / whole as f64;
-    (whole > 0).then_some(share)
-}
-
-fn rounded_minutes(duration: TimeDelta) -> i64 {
-    (duration + TimeDelta::seconds(30)).num_minutes()
-}
-
-impl Decisions {
-    /// No attempt.
-    pub(super) fn none() -> Self {
-        decisions(&Groups::default(), &Groups::default())
-    }
-}
-
-fn decisions(none: &Groups, full: &Groups) -> Decisions {
-    Decisions {
-        attempts: Range::of([none.attempts, full.attempts]),
-        by_reason: groups(&none.by_reason, &full.by_reason),
-        by_plan: groups(&none.by_plan, &full.by_plan),
-        by_level: groups(&none.by_level, &full.by_level),
-    }
-}
-
-type Counts = BTreeMap<Option<String>, i64>;
-
-/// Returns the most frequent groups, and one group of the rest.
-fn groups(none: &Counts, full: &Counts) -> Vec<Group> {
-    let mut names: Vec<_> = none.keys().chain(full.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let count = |counts: &Counts, name| counts.get(name).copied().unwrap_or_default();
-    let pair = |name| (name, [count(none, name), count(full, name)]);
-    let mut pairs: Vec<(&Option<String>, [i64; 2])> = names.into_iter().map(pair).collect();
-    pairs.sort_by_key(|(_, counts)| Reverse(counts.iter().max().copied()));
-    let rest = pairs.split_off(pairs.len().min(MAX_GROUPS));
-    let group = |(name, counts): (&Option<String>, [i64; 2])| Group {
-        name: name.clone(),
-        attempts: Range::of(counts),
-    };
-    let mut groups: Vec<_> = pairs.into_iter().map(group).collect();
-    if !rest.is_empty() {
-        let sum = |index: usize| rest.iter().map(|(_, counts)| counts[index]).sum();
-        let attempts = Range::of([sum(0), sum(1)]);
-        groups.push(Group { name: Some(OTHERS.to_owned()), attempts });
-    }
-    groups
-}
-
-/// Selects examples of all kinds, in turns.
-fn select(examples: &BTreeMap<Difference, Vec<Example>>) -> Vec<Example> {
-    let turns =
-        (0..MAX_EXAMPLES).flat_map(|turn| examples.values().filter_map(move |kind| kind.get(turn)));
-    turns.take(MAX_EXAMPLES).cloned().collect()
 }
