@@ -24,6 +24,7 @@
 //! | [`outbox`] | messages to other services | enqueued in the transaction of the change, delivered afterwards |
 //! | [`proposals`] | records of changes that wait for approval or for their time | the database enforces who approves what |
 //! | [`releases`] | names of revisions | hold no values: the audit trail has them |
+//! | [`rollouts`] | the rule of a guarded rollout: the arm of a user, the evidence of harm, the next step | pure: counts in, a decision out |
 //! | [`secret_scanner`] | detection of secrets in texts | every stored text is scanned first |
 //! | [`settings`] | values that change while the service runs | see below |
 //! | [`fleet`] | the running instances and the revision each has applied | an instance writes only its own row |
@@ -142,8 +143,8 @@
 //! 4. [`settings::apply_due_proposals`] runs on every instance. A query without a lock finds what is due; under the lock
 //!    the state is read again, so one instance acts. The edits then go through the write path of a PATCH
 //!    (`settings/change/apply.rs`), as does `…/apply`.
-//! 5. At the commit, a deferred trigger requires a proposal with exactly this change and enough approvals, or a bypass. An
-//!    emergency is a proposal that is applied at once with a bypass.
+//! 5. At the commit, a deferred trigger requires a proposal with exactly this change and enough approvals, or an
+//!    emergency: a proposal that is applied at once and names who bypassed the approvals.
 //! 6. Each step enqueues its message in its transaction (`settings/proposal/message.rs`). The time of the last alert of an
 //!    emergency is a row, so one instance sends each reminder (`settings/proposal/remind.rs`).
 //!
@@ -251,6 +252,9 @@ pub mod outbox;
 // Changes that wait for other people, or for their time, and names of revisions.
 pub mod proposals;
 pub mod releases;
+
+// The rule of changes that take effect for some users first.
+pub mod rollouts;
 
 // The check of every text before it is stored.
 pub mod secret_scanner;

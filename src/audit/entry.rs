@@ -27,6 +27,8 @@ string_enum! {
         Refused = "refused",
         /// The removal of a secret's value from the database; without values.
         SecretCleanup = "secret_cleanup",
+        /// An edition, a verdict or the end of a proposal; a freeze, a release, or a stop of starts. Without a version.
+        Decision = "decision",
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cli::output::print;
 
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct Emergency {
-    /// Write without approvals, also during a freeze; recorded, and somebody else has to acknowledge
+    /// Write without approvals, also during a freeze; another person has to acknowledge the emergency
     #[arg(long = "emergency")]
     is_emergency: bool,
 }
@@ -29,8 +29,8 @@ impl Emergency {
         let number = &result["proposal"];
         if self.is_emergency && number.is_number() && result["dry_run"] != true {
             print(&format!(
-                "emergency: proposal {number}; somebody else has to acknowledge: brune proposal acknowledge {number} \
-                 --edition {edition}"
+                "recorded as proposal {number}; another person has to acknowledge the emergency: brune proposal \
+                 acknowledge {number} --edition {edition}"
             ));
         }
     }

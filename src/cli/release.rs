@@ -108,7 +108,7 @@ pub(super) fn run(environment: &Environment, arguments: Arguments) -> ExitCode {
         Command::Archive { name: Name { name }, reason } => {
             let path = format!("{}/archive", path_of(&name));
             let release = client.post(&path, &json!({"reason": reason})).await?;
-            let line = format!("release {name} is archived {}", archiving(&release));
+            let line = format!("release {name} is archived {}", archive_text(&release));
             show_result(output, &release, &line)
         }
         Command::Restore { name: Name { name }, options } => {
@@ -144,13 +144,13 @@ fn rows(release: &Value) -> Vec<Vec<String>> {
     add("note", cell(&release["note"]));
     add("made", format!("by {} at {}", cell(&release["made_by"]), cell(&release["made_at"])));
     if !release["archived_at"].is_null() {
-        add("archived", archiving(release));
+        add("archived", archive_text(release));
     }
     rows
 }
 
-/// Describes who archived a release, when and why. The first archiving stands.
-fn archiving(release: &Value) -> String {
+/// Describes who archived a release, when and why. Archiving a second time changes nothing.
+fn archive_text(release: &Value) -> String {
     let fields = ["archived_by", "archived_at", "archive_reason"];
     let [author, time, reason] = fields.map(|field| cell(&release[field]));
     format!("by {author} at {time}: {reason}")

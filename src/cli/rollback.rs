@@ -56,16 +56,17 @@ pub(super) async fn roll_back(
     };
     let is_unchanged = plan["changed"].as_array().is_some_and(Vec::is_empty);
     // A write without a change has a result for a program; a proposal without a change is refused.
-    let is_over = dry_run || (is_unchanged && (content.is_some() || !output.is_for_programs()));
+    let is_plan_only =
+        dry_run || (is_unchanged && (content.is_some() || !output.is_for_programs()));
     // A program gets a single document: the result, or the plan if nothing is applied.
-    if is_over || !yes || !output.is_for_programs() {
+    if is_plan_only || !yes || !output.is_for_programs() {
         show_plan(output, &plan)?;
     }
     if plan["refused"].as_array().is_some_and(|violations| !violations.is_empty()) {
         let message = "the current rules reject these values; nothing was changed";
         return Err(Failure::rejected(message));
     }
-    if is_over {
+    if is_plan_only {
         return Ok(());
     }
     if let Some(content) = content {

@@ -1,10 +1,10 @@
-//! What the release of an instance can read, so that no newer kind of data is written while an older release would fail.
+//! The kinds of data that an instance can read. A newer kind is not written while an instance of an older release runs.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What a release can read in the database. A new kind of data that older releases cannot read gets a new level.
+/// The kinds of data that a release can read. A new kind of data that older releases cannot read gets a new level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i16)]
 pub enum FeatureLevel {
@@ -22,13 +22,13 @@ impl FeatureLevel {
     }
 }
 
-/// A live instance of a release that is too old for a request.
+/// A running instance whose release is too old for a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OutdatedInstance {
     /// The id, as in `/admin/instances`.
     pub id: Uuid,
     /// The host name.
     pub host: String,
-    /// The release.
+    /// The version of Brune that the instance runs.
     pub version: String,
 }

@@ -20,6 +20,7 @@ mod auth;
 
 mod serve;
 
+mod current_fleet;
 mod ui;
 mod viewer;
 mod write;

@@ -15,6 +15,7 @@ use http_body_util::Full;
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use utoipa::ToSchema;
 
 use crate::{
     compute,
@@ -135,6 +136,30 @@ impl HttpBody for MeteredBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// The response of a write that changes no setting.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct StepResponse<T> {
+    #[serde(flatten)]
+    body: T,
+    /// Whether nothing was stored; only with `dry_run`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    dry_run: bool,
+}
+
+impl<T: Serialize> StepResponse<T> {
+    /// Returns the response `body` of a write, with `status`, or of a dry run.
+    pub(in crate::http) fn respond(
+        body: T,
+        status: StatusCode,
+        dry_run: bool,
+    ) -> Result<JsonResponse, Problem> {
+        // A dry run creates nothing.
+        let status = if dry_run { StatusCode::OK } else { status };
+        JsonResponse::new(status, &Self { body, dry_run })
     }
 }
 

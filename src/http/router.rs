@@ -57,7 +57,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(proposals::list, proposals::propose))
         .routes(routes!(proposals::find, proposals::edit))
         .routes(routes!(proposals::edition))
-        .routes(routes!(proposals::judge))
+        .routes(routes!(proposals::give_verdict))
         .routes(routes!(proposals::apply))
         .routes(routes!(proposals::withdraw))
         .routes(routes!(freezes::list, freezes::freeze))

@@ -17,7 +17,7 @@ use validator::ValidationError;
 use crate::{
     audit::{Actor, Reason},
     database::Pool,
-    fleet::{Applied, FeatureLevel, Fleet},
+    fleet::{Applied, Fleet},
     http::{
         auth::Caller,
         problem::{Code, Problem},
@@ -69,26 +69,6 @@ impl ChangeNote {
     /// Returns the author of a change with the note.
     pub(in crate::http) fn actor(self, caller: Caller, request: RequestId) -> Actor {
         Actor { user: caller.user, reason: self.reason, request }
-    }
-}
-
-/// No running instance is of a release that fails to read the action `decision` in the history.
-///
-/// Emergencies and stops of starts do without: they cannot wait until an instance is replaced.
-pub(in crate::http) struct CurrentFleet;
-
-impl<S> FromRequestParts<S> for CurrentFleet
-where
-    S: Send + Sync,
-    Pool: FromRef<S>,
-    Fleet: FromRef<S>,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let pool = Pool::from_ref(state);
-        let outdated = Fleet::from_ref(state).outdated(&pool, FeatureLevel::Decisions).await?;
-        if outdated.is_empty() { Ok(Self) } else { Err(Problem::fleet_outdated(outdated)) }
     }
 }
 
@@ -302,30 +282,6 @@ impl<const WRITES_EDITION: bool> IntoParams for StepHeaders<WRITES_EDITION> {
         let if_match = preconditions::parameter("If-Match", if_match, "\"e1\"");
         let if_match = WRITES_EDITION.then_some(if_match);
         if_match.into_iter().chain([IdempotencyKey::parameter()]).collect()
-    }
-}
-
-/// The response of a write that changes no setting.
-#[derive(Serialize, ToSchema)]
-pub(in crate::http) struct StepResponse<T> {
-    #[serde(flatten)]
-    body: T,
-    /// Whether nothing was stored; only with `dry_run`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    dry_run: bool,
-}
-
-impl<T: Serialize> StepResponse<T> {
-    /// Returns the response `body` of a write, with `status`, or of a dry run.
-    pub(in crate::http) fn respond(
-        body: T,
-        status: StatusCode,
-        dry_run: bool,
-    ) -> Result<JsonResponse, Problem> {
-        // A dry run creates nothing.
-        let status = if dry_run { StatusCode::OK } else { status };
-        JsonResponse::new(status, &Self { body, dry_run })
     }
 }
 

@@ -98,7 +98,7 @@ pub async fn store(conn: &mut Connection, key: &Key, result: &impl Serialize) ->
 
 /// The result of [`run_once`].
 #[derive(Debug, Clone, Copy)]
-pub struct Executed<T> {
+pub struct Execution<T> {
     /// The result, of this request or of the first one with the same key.
     pub result: T,
     /// Whether the step ran before, for the first request with the same key.
@@ -115,7 +115,7 @@ pub async fn run_once<T, E>(
     key: Option<&Key>,
     on_success: OnSuccess,
     step: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
-) -> Result<Executed<T>, E>
+) -> Result<Execution<T>, E>
 where
     T: Serialize + DeserializeOwned,
     E: From<TransactionError> + From<sqlx::Error> + From<Reused>,
@@ -125,16 +125,16 @@ where
     let conn = transaction.conn();
     let work = async {
         let Some(key) = key else {
-            return Ok(Executed { result: step(conn).await?, is_repeat: false });
+            return Ok(Execution { result: step(conn).await?, is_repeat: false });
         };
         // Of two concurrent requests with one key, the second must find the result of the first.
         store::lock_writes(conn).await?;
         if let Some(result) = find(conn, key).await?? {
-            return Ok(Executed { result, is_repeat: true });
+            return Ok(Execution { result, is_repeat: true });
         }
         let result = step(conn).await?;
         store(conn, key, &result).await?;
-        Ok(Executed { result, is_repeat: false })
+        Ok(Execution { result, is_repeat: false })
     };
     let result = deadline.within(work).await;
     transaction.finish(result, on_success).await

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::text::string_enum;
 
 string_enum! {
-    /// The state of a proposal. "Approved" is no state: the verdicts answer that.
+    /// The state of a proposal. There is no state "approved": it is computed from the verdicts.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     #[schema(as = ProposalState)]
@@ -41,7 +41,7 @@ string_enum! {
         Missed = "missed",
         /// Approvals were missing, or somebody objected.
         NotApproved = "not_approved",
-        /// The proposal that had to be applied before was not.
+        /// The proposal of `after` was not applied.
         Predecessor = "predecessor",
     }
 }
@@ -51,11 +51,11 @@ string_enum! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum VerdictKind {
-        /// In favour.
+        /// Approves the edition.
         Approve = "approve",
-        /// Against; blocks the proposal until the same person approves, or a new edition.
+        /// Objects to the edition; blocks the proposal until the same person approves, or until a new edition.
         Object = "object",
-        /// An applied emergency was seen.
+        /// Confirms that another person has looked at an emergency.
         Acknowledge = "acknowledge",
     }
 }
@@ -188,6 +188,6 @@ impl ApprovalStatus {
 pub struct Applied {
     /// The revision of the change.
     pub revision: i64,
-    /// Whether approvals were bypassed by the person who applied the proposal.
-    pub is_bypass: bool,
+    /// Whether the proposal was applied as an emergency, without its approvals.
+    pub is_emergency: bool,
 }

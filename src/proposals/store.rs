@@ -129,7 +129,7 @@ pub async fn verdicts(conn: &mut Connection, proposal: Uuid) -> sqlx::Result<Vec
     .await
 }
 
-/// Returns the approvals and objections of an edition, of which `needed` approvals are needed.
+/// Returns the approvals and objections of an edition, which needs `needed` approvals.
 pub async fn approval_status(
     conn: &mut Connection,
     proposal: Uuid,
@@ -181,7 +181,7 @@ pub async fn now(conn: &mut Connection) -> sqlx::Result<DateTime<Utc>> {
 }
 
 /// Inserts a proposal with its first edition. Returns the number.
-pub async fn create(
+pub async fn insert(
     conn: &mut Connection,
     actor: &Actor,
     content: &NewEdition,
@@ -197,12 +197,12 @@ pub async fn create(
     )
     .fetch_one(&mut *conn)
     .await?;
-    edit(conn, id, 1, actor, content).await?;
+    insert_edition(conn, id, 1, actor, content).await?;
     Ok(number)
 }
 
 /// Inserts the edition `edition` of a proposal, which becomes the current one.
-pub async fn edit(
+pub async fn insert_edition(
     conn: &mut Connection,
     proposal: Uuid,
     edition: i32,
@@ -229,7 +229,7 @@ pub async fn edit(
 }
 
 /// Inserts a verdict on the current edition, whose content has `digest`.
-pub async fn give_verdict(
+pub async fn insert_verdict(
     conn: &mut Connection,
     proposal: &Proposal,
     digest: &[u8],
@@ -257,13 +257,13 @@ pub async fn give_verdict(
 }
 
 /// Marks a proposal as applied in the transaction of its change.
-pub async fn apply(
+pub async fn mark_applied(
     conn: &mut Connection,
     number: i64,
     actor: &Actor,
     applied: Applied,
 ) -> sqlx::Result<()> {
-    let bypassed_by = applied.is_bypass.then(|| actor.user.as_str());
+    let bypassed_by = applied.is_emergency.then(|| actor.user.as_str());
     sqlx::query!(
         r#"
         update brune_proposal set state = 'applied', applied_revision = $2, bypassed_by = $3, ended_by = $4,
@@ -283,7 +283,7 @@ pub async fn apply(
 }
 
 /// Marks a proposal as withdrawn.
-pub async fn end(conn: &mut Connection, number: i64, actor: &Actor) -> sqlx::Result<()> {
+pub async fn mark_withdrawn(conn: &mut Connection, number: i64, actor: &Actor) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         update brune_proposal set state = 'withdrawn', failure = null, ended_by = $2, end_reason = $3, end_request_id = $4
@@ -300,7 +300,7 @@ pub async fn end(conn: &mut Connection, number: i64, actor: &Actor) -> sqlx::Res
 }
 
 /// Marks a due proposal as failed.
-pub async fn fail(
+pub async fn mark_failed(
     conn: &mut Connection,
     number: i64,
     actor: &Actor,
@@ -343,13 +343,13 @@ pub async fn next_due(
     Ok(row.map(|row| (row.due_at, row.number)))
 }
 
-/// Returns the numbers and times of other open proposals that change one of `keys`.
+/// Returns the numbers and times of open proposals, except `number`, that change one of `keys`.
 pub async fn overlapping(
     conn: &mut Connection,
     number: i64,
     keys: &[String],
 ) -> sqlx::Result<Vec<(i64, Option<DateTime<Utc>>)>> {
-    // A subquery for each open proposal: a join would read the editions of all proposals, most of which are over.
+    // A subquery for each open proposal: a join would read the editions of all proposals, most of which are closed.
     let rows = sqlx::query!(
         r#"
         select p.number, p.due_at from brune_proposal p
@@ -365,8 +365,8 @@ pub async fn overlapping(
     Ok(rows.into_iter().map(|row| (row.number, row.due_at)).collect())
 }
 
-/// Returns the newest version of each of `keys` that the applied proposal `number` wrote.
-pub async fn version_written_by(
+/// Returns the versions of `keys` that the applied proposal `number` wrote, by key.
+pub async fn versions_written_by(
     conn: &mut Connection,
     number: i64,
     keys: &[String],

@@ -81,9 +81,9 @@ pub use import::{
 pub use json_schema::json_schema;
 pub use preview::Preview;
 pub use proposal::{
-    Block, DueOutcome, Error as ProposalError, Judgement, Overlap, Person, ProposalChange,
-    ProposalView, ProposedChange, WrittenEdition, apply_due, apply_due_proposals, find_proposal,
-    remind_of_bypasses,
+    Block, DueOutcome, EditionId, Error as ProposalError, NewVerdict, Overlap, Person,
+    ProposalChange, ProposalView, ProposedChange, apply_due, apply_due_proposals, find_proposal,
+    remind_of_emergencies,
 };
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,

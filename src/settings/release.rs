@@ -120,16 +120,6 @@ impl SettingsWriter {
         self.run_once(options, archive).await
     }
 
-    async fn run_once(
-        &self,
-        options: &WriteOptions,
-        step: impl AsyncFnOnce(&mut Connection) -> Result<Release, Error>,
-    ) -> Result<Release, Error> {
-        let key = options.idempotency.as_ref();
-        let executed = idempotency::run_once(&self.pool, key, options.on_success(), step).await?;
-        Ok(executed.result)
-    }
-
     fn refuse_secret(&self, field: &'static str, text: &str) -> Result<(), Error> {
         match self.scanner.scan(text) {
             Some(kind) => Err(Error::SecretLike { field, kind }),

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::{
     audit::{self, Action, Actor, NewEntry, Reason},
     compute,
-    database::{Connection, Deadline, OnSuccess, Pool, Retry, Transaction},
+    database::{Connection, Deadline, OnSuccess, Pool, Retry, Transaction, TransactionError},
     idempotency,
     outbox::Outbox,
     secret_scanner::SecretScanner,
@@ -153,6 +155,22 @@ impl SettingsWriter {
             self.record_refusal(actor, &keys).await?;
         }
         resolved
+    }
+
+    /// Runs `step`, a write that changes no setting, once for the idempotency key in `options`. Returns the result, also for
+    /// a repeated request.
+    pub(super) async fn run_once<T, E>(
+        &self,
+        options: &WriteOptions,
+        step: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        E: From<TransactionError> + From<sqlx::Error> + From<idempotency::Reused>,
+    {
+        let key = options.idempotency.as_ref();
+        let execution = idempotency::run_once(&self.pool, key, options.on_success(), step).await?;
+        Ok(execution.result)
     }
 
     /// Checks `batch` in memory, and stores the change in one statement if `snapshot` is current. Returns `None` if nothing

@@ -7,7 +7,7 @@ import { ADMIN, BASE, enter } from './console.mjs';
 const FIRST_VISIT = 90_000;
 
 /** Most bytes of the files of all pages and dialogs together, which few visits open. */
-const ALL_PAGES = 135_000;
+const ALL_PAGES = 160_000;
 
 /** Records every request of `page` from now on; returns a function that returns them. */
 async function record(page) {
@@ -23,12 +23,16 @@ async function record(page) {
   });
   session.on('Network.dataReceived', (event) => { request(event.requestId).body += event.encodedDataLength; });
   session.on('Network.loadingFinished', (event) => { request(event.requestId).total = event.encodedDataLength; });
+  // A page that is left aborts its requests.
+  session.on('Network.loadingFailed', (event) => { request(event.requestId).isAborted = true; });
   await session.send('Network.enable');
   // A request sent before the recording began has no URL here: it belongs to an earlier recording.
   const recorded = () => [...requests.values()].filter(({ url }) => url?.startsWith(BASE));
   // The stream of events does not end; it is counted as far as it got.
-  const isPending = ({ url, total, cached }) => !total && !cached && !url.includes('/stream');
-  const nextFinish = () => new Promise((resolve) => { session.once('Network.loadingFinished', resolve); });
+  const isPending = ({ url, total, cached, isAborted }) => !total && !cached && !isAborted && !url.includes('/stream');
+  const nextFinish = () => new Promise((resolve) => {
+    for (const name of ['Network.loadingFinished', 'Network.loadingFailed']) session.once(name, resolve);
+  });
   /** Returns the requests once each has ended. */
   return async () => {
     while (recorded().some(isPending)) await nextFinish();

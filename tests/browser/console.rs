@@ -67,6 +67,8 @@ journeys! {
     a_document_is_imported_with_conflicts_resolved_one_by_one: "journey_transfer.mjs",
     sessions_are_ended_and_the_audit_chain_is_verified: "journey_sessions.mjs",
     the_console_works_with_the_keyboard_alone: "journey_keyboard.mjs",
+    freezes_stops_and_emergencies_are_shown_and_ended: "journey_safety.mjs",
+    a_revision_is_named_compared_and_restored: "journey_releases.mjs",
 }
 
 /// Returns the catalog with settings that need the approvals of other people.
@@ -82,6 +84,11 @@ fn protected(settings: &[(&str, u8)]) -> String {
 async fn travel_protected(script: &str) {
     let catalog = protected(&[("BRUNE_COOLDOWN_MINUTES", 1), ("BRUNE_PROMPT_VERSION", 2)]);
     travel(&TestApp::with_catalog(&catalog).await, Some(&catalog), script, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_protected_settings_are_proposed() {
+    travel_protected("journey_propose.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

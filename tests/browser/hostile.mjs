@@ -1,13 +1,15 @@
 // User input is shown as text on every page: scripts, markup, right-to-left text, 10,000 characters.
 import assert from 'node:assert/strict';
-import { ADMIN, OTHER, USER, api, change, enter, journey, setting, visit } from './console.mjs';
+import { ADMIN, OTHER, USER, api, change, enter, journey, setting, timeAfter, visit } from './console.mjs';
+
+const HOUR = 3_600_000;
 
 const MARKUP = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><b class=pwned>"\'&lt;</b>';
 const LONG = `${MARKUP} שלום عليكم ${'x'.repeat(10_000)}`;
 // The service does not store direction marks, so they are inserted into its responses.
 const MARKS = `\u200f\u202e${LONG}`;
-const FIELDS = new Set(['reason', 'changed_by', 'updated_by', 'description', 'detail', 'host', 'user_id', 'how_to', 'used_for', 'category', 'subject', 'catalog', 'plan', 'level', 'ended_by', 'end_reason', 'created_by', 'written_by', 'given_by', 'bypassed_by', 'note', 'last_error', 'request_id', 'prompt_id', 'model', 'name', 'version', 'sink', 'topic']);
-const VALUES = new Set(['value', 'old_value', 'new_value', 'current', 'imported', 'current_value', 'base_value', 'your_value', 'default']);
+const FIELDS = new Set(['reason', 'changed_by', 'updated_by', 'description', 'detail', 'host', 'user_id', 'how_to', 'used_for', 'category', 'subject', 'catalog', 'plan', 'level', 'ended_by', 'end_reason', 'created_by', 'written_by', 'given_by', 'bypassed_by', 'set_by', 'stopped_by', 'made_by', 'archived_by', 'archive_reason', 'note', 'last_error', 'request_id', 'prompt_id', 'model', 'name', 'version', 'sink', 'topic']);
+const VALUES = new Set(['value', 'old_value', 'new_value', 'current', 'imported', 'current_value', 'base_value', 'your_value', 'default', 'from', 'to']);
 
 /** Returns `data` with hostile text appended to each user input and each key. */
 function injectText(data, name) {
@@ -52,6 +54,8 @@ await journey(async (page) => {
   const hashes = ['#/settings?search=', '#/history', `#/history/${entry.id}`, '#/transfer', '#/secrets', '#/sessions', '#/fleet'];
   if (!entry.key.startsWith('HOSTILE')) hashes.push(`#/sessions/${(await api('POST', '/brun-e/start', undefined, USER)).session_id}`);
 
+  await createNotices(entry.key);
+  hashes.push('#/history?key=(release)', '#/history/releases', '#/history/releases/hostile');
   hashes.push('#/proposals?show=open', `#/proposals/${await createProposal(entry.key)}`);
 
   // Text that the service would not store: every response is changed on its way.
@@ -78,6 +82,13 @@ async function createProposal(anyKey) {
   await api('PUT', `/admin/proposals/${number}`, second, OTHER, { 'If-Match': '"e1"' });
   await api('POST', `/admin/proposals/${number}/verdicts`, { edition: 2, verdict: 'object', note: MARKUP });
   return number;
+}
+
+/** Creates a release, a freeze ahead, and a stop of session starts, if the catalog has sessions. */
+async function createNotices(anyKey) {
+  await api('POST', '/admin/releases', { name: 'hostile', note: MARKUP, revision: 1 });
+  await api('POST', '/admin/freezes', { reason: MARKUP, starts_at: await timeAfter(5 * HOUR), ends_at: await timeAfter(9 * HOUR) });
+  if (!anyKey.startsWith('HOSTILE')) await api('POST', '/admin/starts/stop', { reason: MARKUP, minutes: 60 });
 }
 
 /** Checks stored text: values and reasons of the other administrator, and the name of that user. */

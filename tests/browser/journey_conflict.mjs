@@ -66,6 +66,8 @@ await journey(async (page) => {
   await dialog.getByLabel('Reason').fill('seventy');
   beforeSaving(() => change({ BRUNE_COOLDOWN_MINUTES: 80 }, 'in between'));
   await page.keyboard.press('Control+Enter');
+  // The reason, which had the focus, is hidden.
+  await page.waitForFunction(() => document.activeElement?.type === 'radio');
   await cooldown.getByRole('radio', { name: 'Keep mine' }).check();
   await dialog.getByRole('button', { name: 'Continue' }).click();
   await page.keyboard.press('Control+Enter');

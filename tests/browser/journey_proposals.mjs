@@ -93,7 +93,7 @@ async function hearOfEdit(ada, ben) {
   await dialogOf(ada).getByLabel('Reason').fill('ben is right');
   await dialogOf(ada).getByRole('button', { name: 'Withdraw', exact: true }).click();
   await ada.getByText('Withdrawn by ada: “ben is right”.').waitFor();
-  await visit(ada, '#/proposals?show=over');
+  await visit(ada, '#/proposals?show=closed');
   await ada.getByRole('row', { name: /reads best/ }).getByText('withdrawn').waitFor();
 }
 
@@ -134,7 +134,7 @@ async function failAndApplyAsEmergency(ada, ben) {
   await dialogOf(ada).getByRole('button', { name: 'Write new edition' }).click();
   await ada.getByText(`Wrote edition 2 of proposal ${number}.`).waitFor();
   await step(ada, 'Apply as emergency…').click();
-  await dialogOf(ada).getByLabel('Why nobody can be asked before').fill('nobody else is awake');
+  await dialogOf(ada).getByLabel('Why the change cannot wait for approvals').fill('nobody else is awake');
   await dialogOf(ada).getByRole('button', { name: 'Apply as emergency', exact: true }).click();
   await ada.getByText('ada applied the change as an emergency. Nobody has acknowledged the change yet.').waitFor();
   assert.ok(await step(ada, 'Acknowledge…').isDisabled());
@@ -159,7 +159,7 @@ async function waitForFreeze(ben) {
   assert.ok(await step(ben, 'Apply…').isDisabled());
   await api('POST', `/admin/freezes/${id}/end`, { reason: 'all are back' });
   // The page hears of the end by itself.
-  await ben.getByText('Nothing stands in the way.').waitFor();
+  await ben.getByText('The proposal can be applied now.').waitFor();
   await perform(ben, 'Apply…', 'Apply');
   await ben.getByText(`Applied proposal ${number}: 1 change as revision`).waitFor();
 }
@@ -198,7 +198,7 @@ async function resolveConflicts(ada, number) {
   await ada.getByRole('region', { name: 'Editions' }).locator('ins, .value').filter({ hasText: '31' }).first().waitFor();
 }
 
-/** Lists of more than one page: the newest 50 first, the others on request. The first page of all has no proposal that is over. */
+/** Lists of more than one page: the newest 50 first, the others on request. The first page of all has no closed proposal. */
 async function pageThrough(ada) {
   const { version } = await setting('BRUNE_PROMPT_ID');
   const changes = [{ key: 'BRUNE_PROMPT_ID', value: 'pmpt_other', version }];
@@ -209,7 +209,7 @@ async function pageThrough(ada) {
   assert.equal(await rows.count(), 50);
   await ada.getByRole('button', { name: 'Load more' }).click();
   await rows.nth(51).waitFor();
-  await visit(ada, '#/proposals?show=over');
+  await visit(ada, '#/proposals?show=closed');
   await ada.getByRole('row', { name: /reads best/ }).waitFor();
   await ada.getByRole('combobox', { name: 'State' }).selectOption('applied');
   await ada.getByRole('row', { name: /reads best/ }).waitFor({ state: 'detached' });

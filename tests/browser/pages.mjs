@@ -16,6 +16,7 @@ async function createTestData() {
   await change({ BRUNE_COOLDOWN_MINUTES: 60 }, 'calmer still');
   await change({ BRUNE_PROMPT_VERSION: '2' }, 'prompt 2 reads better');
   await api('PATCH', '/admin/global-settings', { reason: 'a mistake', changes: [{ key: 'JWT_SECRET', value: 'no', version: 1 }] }).catch(() => null);
+  await api('POST', '/admin/releases', { name: 'winter', note: 'calm evenings', revision: 2 });
   const { version } = await api('GET', '/admin/global-settings/BRUNE_PROMPT_VERSION');
   await api('POST', '/admin/global-settings/rollback', { key: 'BRUNE_PROMPT_VERSION', to_version: 1, version, reason: 'too chatty' }, ADMIN);
 }
@@ -58,6 +59,25 @@ const openStep = async (page, name) => {
 };
 const leaveDialog = async (page) => page.keyboard.press('Escape');
 
+/** Freezes the settings and stops session starts, with another freeze ahead. */
+async function restrict(page) {
+  const time = (hours) => timeAfter(hours * 3_600_000);
+  await api('POST', '/admin/freezes', { reason: 'big launch, so that nobody is surprised', ends_at: await time(4) });
+  await api('POST', '/admin/freezes', { reason: 'weekend', starts_at: await time(20), ends_at: await time(60) });
+  await api('POST', '/admin/starts/stop', { reason: 'the provider is down', minutes: 30 });
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await page.getByRole('region', { name: 'Notifications' }).getByRole('button', { name: 'Show all' }).click();
+  await page.getByRole('region', { name: 'Notifications' }).getByText('weekend').waitFor();
+}
+
+const showLess = (page) => page.getByRole('button', { name: 'Show less' }).click();
+
+const closeDialog = async (page) => page.keyboard.press('Escape');
+const openFleetDialog = (name) => async (page) => {
+  await page.getByRole('button', { name, exact: true }).first().click();
+  await page.getByRole('dialog').waitFor();
+};
+
 const editSettings = async (page) => {
   await row(page, 'BRUNE_COOLDOWN_MINUTES').getByRole('button', { name: 'Edit Cooldown minutes' }).click();
   await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('90');
@@ -87,6 +107,22 @@ const VIEWS = [
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'Discard' }).click();
   }],
+  ['review-protected', '#/settings', async (page) => {
+    await row(page, PROMPT).getByRole('button', { name: 'Edit Prompt id' }).click();
+    await page.getByRole('textbox', { name: 'Prompt id' }).fill('pmpt_winter');
+    await page.getByRole('button', { name: 'Review and propose' }).click();
+    await page.getByRole('dialog').getByText('needs 1 approval').waitFor();
+    await page.getByLabel('Apply at').fill('2026-12-24T18:00');
+  }],
+  ['emergency', null, async (page) => {
+    await page.getByLabel('Reason').fill('users cannot start');
+    await page.getByRole('button', { name: 'Save as an emergency…' }).click();
+    await page.getByRole('dialog', { name: 'Save as an emergency?' }).waitFor();
+  }, async (page) => {
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Discard' }).click();
+  }],
   ['list', '#/settings?edit=BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST', async (page) => {
     await page.getByRole('button', { name: /Edit as text/ }).click();
     await page.getByRole('textbox', { name: /as text/ }).fill('[\n  "gpt-realtime-2.1",\n  "gpt-next" "gpt-5"\n]');
@@ -96,7 +132,7 @@ const VIEWS = [
   ['palette', '#/settings', async (page) => { await page.keyboard.press('Control+k'); await page.keyboard.type('prompt'); }, async (page) => page.keyboard.press('Escape')],
   ['proposals-waiting', '#/proposals', async (page) => { await page.getByText('emergency, not acknowledged').waitFor(); }],
   ['proposals-open', '#/proposals?show=open', null],
-  ['proposals-over', '#/proposals?show=over', async (page) => { await page.getByText('Approvals were missing').waitFor(); }],
+  ['proposals-closed', '#/proposals?show=closed', async (page) => { await page.getByText('Approvals were missing').waitFor(); }],
   ['proposals-nothing', '#/proposals?show=open&by=nobody', null],
   ['proposal-open', async () => `#/proposals/${proposals.open}`, async (page) => { await page.getByText('Which users did you ask?').first().waitFor(); }],
   ['proposal-own', async () => `#/proposals/${proposals.own}`, null],
@@ -116,6 +152,17 @@ const VIEWS = [
   ['history', '#/history', null],
   ['history-of-a-key', '#/history?key=BRUNE_COOLDOWN_MINUTES', null],
   ['history-entry', async () => `#/history/${(await api('GET', '/admin/global-settings/history?action=update')).entries[0].id}`, null],
+  ['history-of-decisions', '#/history?key=(proposal)', null],
+  ['history-decision', async () => `#/history/${(await api('GET', '/admin/global-settings/history?key=(release)')).entries[0].id}`, null],
+  ['revision', '#/history?revision=2', async (page) => { await page.getByRole('heading', { level: 1 }).getByRole('link', { name: 'winter' }).waitFor(); }],
+  ['release-name', '#/history?revision=2', async (page) => {
+    await page.getByRole('button', { name: 'Name this revision…' }).click();
+    await page.keyboard.type('Not a name');
+    await page.keyboard.press('Control+Enter');
+    await page.getByText('Enter a name of').waitFor();
+  }, closeDialog],
+  ['releases', '#/history/releases', null],
+  ['release', '#/history/releases/winter', async (page) => { await page.getByRole('table', { name: 'Differences' }).waitFor(); }],
   ['restore', '#/history?key=BRUNE_COOLDOWN_MINUTES', async (page) => {
     await page.getByRole('button', { name: /^Restore/ }).last().click();
     await page.getByRole('dialog').waitFor();
@@ -136,6 +183,25 @@ const VIEWS = [
   ['sessions', '#/sessions', null],
   ['session', async () => `#/sessions/${(await api('GET', '/admin/sessions')).sessions[0].session_id}`, null],
   ['fleet', '#/fleet', async (page) => { await page.getByRole('button', { name: /Verify/ }).click(); await page.getByText('The audit chain is intact').first().waitFor(); }],
+  ['fleet-restricted', '#/fleet', restrict],
+  ['freeze', null, openFleetDialog('Freeze settings…'), closeDialog],
+  ['freeze-end', null, openFleetDialog('End freeze…'), closeDialog],
+  ['banners', null, showLess],
+  ['starts-resume', null, async (page) => {
+    await page.getByRole('button', { name: 'Resume session starts…' }).click();
+    await page.getByRole('dialog').getByLabel('Reason').fill('the provider is back');
+    await page.keyboard.press('Control+Enter');
+    await page.getByText('running Sessions can start.').waitFor();
+  }],
+  ['starts-stop', null, openFleetDialog('Stop session starts…'), closeDialog],
+  ['review-frozen', '#/settings', async (page) => {
+    await page.getByRole('switch', { name: 'Eligibility require plan' }).click();
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByRole('dialog').getByText('big launch').waitFor();
+  }, async (page) => {
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Discard' }).click();
+  }],
   ['nowhere', '#/nowhere', null],
 ];
 

@@ -58,8 +58,8 @@ async fn two_people_change_a_protected_setting() {
     service.config(&["set", COOLDOWN, "45", "-r", "calmer evenings"]).ends(1, "add --propose");
     propose(&service, "45", &[])
         .ends(0, "proposal 1 is open, edition 1: 0 of 1 approvals, 0 objections")
-        .ends(0, "next: somebody else: brune proposal approve 1 --edition 1");
-    approve(&service, "ada", "1").ends(1, "somebody who wrote none of its editions");
+        .ends(0, "next: another person: brune proposal approve 1 --edition 1");
+    approve(&service, "ada", "1").ends(1, "cannot approve or acknowledge");
     let apply = ["proposal", "apply", "1", "--edition", "1"];
     brune(&service, "ada", &apply).ends(1, "0 of 1 approvals, 0 objections");
     approve(&service, "ben", "1").ends(0, "1 of 1 approvals").ends(0, "next: brune proposal apply");
@@ -115,7 +115,7 @@ async fn show_prints_everything_that_an_approver_needs() {
     assert_eq!(values("digest"), [digest]);
     let change = format!("{COOLDOWN}: 30 → 45 (version 1, approvals needed: 1)");
     assert_eq!(values("change"), [&change]);
-    assert_eq!(values("standing"), ["0 of 1 approvals, 1 objections"]);
+    assert_eq!(values("approvals"), ["0 of 1 approvals, 1 objections"]);
     assert!(values("block")[0].starts_with("not_approved: "), "{rows:?}");
     assert_eq!(values("overlap"), [format!("proposal 2, at {printed_at}")]);
     let verdict = values("verdict")[0];
@@ -171,7 +171,7 @@ async fn a_plan_needs_a_time_with_an_offset() {
     propose(&service, "60", &["--after", "1"]).ends(0, "after proposal 1");
     let apply = ["proposal", "apply", "2", "--edition", "1"];
     brune(&service, "ben", &["proposal", "approve", "2", "--edition", "1"]).ends(0, "");
-    brune(&service, "ada", &apply).ends(1, "proposal 1 has to be applied before");
+    brune(&service, "ada", &apply).ends(1, "proposal 1 has to be applied first");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use brune::{
     outbox::{Sink, Worker},
     settings::{
         ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, apply_due,
-        remind_of_bypasses,
+        remind_of_emergencies,
     },
 };
 use serde_json::{Value, json};
@@ -64,8 +64,8 @@ impl Instance {
     }
 
     /// Enqueues every due reminder of an emergency, as the worker of the instance does at each interval.
-    pub(crate) async fn remind_of_bypasses(&self) -> Vec<i64> {
-        remind_of_bypasses(&self.state.settings_writer()).await.unwrap()
+    pub(crate) async fn remind_of_emergencies(&self) -> Vec<i64> {
+        remind_of_emergencies(&self.state.settings_writer()).await.unwrap()
     }
 
     /// Applies due proposals every few milliseconds until the instance ends, as the worker of a service does.

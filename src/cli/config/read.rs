@@ -79,6 +79,8 @@ pub(super) fn history_row(entry: &Value) -> Vec<String> {
     let change = match entry["action"].as_str() {
         // Both kinds of entries store no values, which may be secrets.
         Some("refused" | "secret_cleanup") => "-".to_owned(),
+        // A decision has no value before.
+        Some("decision") => cell(&entry["new_value"]),
         _ => format!("{} → {}", cell(&entry["old_value"]), cell(&entry["new_value"])),
     };
     let fields =

@@ -15,10 +15,10 @@ struct Plan {
     /// Apply the proposal at this time, with an offset, such as 2027-01-01T02:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<String>,
-    /// Still apply it up to this many minutes after --at [default: 30]
+    /// Minutes after --at in which the proposal is still applied [default: 30]
     #[arg(long, value_name = "MINUTES", requires = "at")]
     grace: Option<u16>,
-    /// Build on the result of this earlier proposal
+    /// Apply the proposal only after this earlier proposal, and build on its result
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(i64).range(1..))]
     after: Option<i64>,
 }

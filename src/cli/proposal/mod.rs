@@ -76,7 +76,7 @@ struct ListArguments {
 enum Command {
     /// List proposals, newest first
     List(ListArguments),
-    /// Show a proposal: edition, digest, changes, verdicts, and what stands in the way
+    /// Show a proposal: edition, digest, changes, verdicts, and the reasons why it cannot take effect now
     Show {
         /// The number of the proposal
         #[arg(value_parser = value_parser!(i64).range(1..))]
@@ -125,7 +125,7 @@ enum Command {
     Object {
         #[command(flatten)]
         edition: EditionArguments,
-        /// Why
+        /// Reason for the objection
         #[arg(long)]
         note: String,
         #[command(flatten)]
@@ -152,7 +152,7 @@ enum Command {
         wait: Wait,
         #[command(flatten)]
         emergency: Emergency,
-        /// With --emergency: why nobody can be asked before
+        /// With --emergency: why the change cannot wait for approvals
         #[arg(long, short, requires = "is_emergency", required_if_eq("is_emergency", "true"))]
         reason: Option<String>,
     },
@@ -202,15 +202,15 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Approve { edition, note, apply, dry_run } => {
             let verdict = write::Verdict { kind: "approve", note, apply };
-            judge(client, output, edition, &verdict, dry_run).await
+            give_verdict(client, output, edition, &verdict, dry_run).await
         }
         Command::Object { edition, note, dry_run } => {
             let verdict = write::Verdict { kind: "object", note: Some(note), apply: false };
-            judge(client, output, edition, &verdict, dry_run).await
+            give_verdict(client, output, edition, &verdict, dry_run).await
         }
         Command::Acknowledge { edition, note, dry_run } => {
             let verdict = write::Verdict { kind: "acknowledge", note, apply: false };
-            judge(client, output, edition, &verdict, dry_run).await
+            give_verdict(client, output, edition, &verdict, dry_run).await
         }
         Command::Apply { edition, dry_run, wait, emergency, reason } => {
             let EditionArguments { number, edition } = edition;
@@ -224,7 +224,7 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-async fn judge(
+async fn give_verdict(
     client: &Client,
     output: Output,
     edition: EditionArguments,
@@ -232,5 +232,5 @@ async fn judge(
     DryRun { dry_run }: DryRun,
 ) -> Result<(), Failure> {
     let EditionArguments { number, edition } = edition;
-    write::judge(client, output, (number, edition), verdict, dry_run).await
+    write::give_verdict(client, output, (number, edition), verdict, dry_run).await
 }

@@ -82,7 +82,7 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
     if let Some(text) = plan(&proposal["plan"]) {
         add("plan", text);
     }
-    add("standing", approval_status(proposal));
+    add("approvals", approval_status(proposal));
     list("verdicts").for_each(|entry| add("verdict", verdict(entry)));
     let detail =
         |entry: &Value, name: &str| format!("{}: {}", cell(&entry[name]), cell(&entry["detail"]));
@@ -98,6 +98,10 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
             None => "not acknowledged".to_owned(),
         };
         add("emergency", format!("by {}, {acknowledged}", cell(&author.into())));
+        // A write in an emergency has one reason, and an applied proposal a second one.
+        if proposal["end_reason"] != proposal["reason"] {
+            add("emergency reason", cell(&proposal["end_reason"]));
+        }
     }
     if !is_open {
         add("outcome", status(proposal));
@@ -183,10 +187,10 @@ pub(super) fn status(proposal: &Value) -> String {
     }
 }
 
-/// Returns the command that takes a proposal further, if any.
+/// Returns the command of the next step of a proposal, if any.
 pub(super) fn next_step(proposal: &Value) -> Option<String> {
     let (number, edition) = (&proposal["number"], &proposal["edition"]);
-    // Only the current edition can be judged or applied.
+    // Only the current edition can be approved or applied.
     if proposal["edition"] != proposal["editions"] {
         return Some(format!("brune proposal show {number}"));
     }
@@ -196,13 +200,13 @@ pub(super) fn next_step(proposal: &Value) -> Option<String> {
         "applied"
             if !proposal["bypassed_by"].is_null() && proposal["acknowledged_by"].is_null() =>
         {
-            Some(format!("somebody else: brune proposal acknowledge {number} --edition {edition}"))
+            Some(format!("another person: brune proposal acknowledge {number} --edition {edition}"))
         }
         "open" if blocks.clone().next().is_none() => {
             Some(format!("brune proposal apply {number} --edition {edition}"))
         }
         "open" if blocks.any(|block| block["code"] == "not_approved") => {
-            Some(format!("somebody else: brune proposal approve {number} --edition {edition}"))
+            Some(format!("another person: brune proposal approve {number} --edition {edition}"))
         }
         _ => None,
     }

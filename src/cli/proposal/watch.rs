@@ -23,11 +23,11 @@ pub(super) async fn watch(
 ) -> Result<(), Failure> {
     let path = path_of(number);
     let mut last_status = String::new();
-    let mut is_away = false;
+    let mut is_unreachable = false;
     loop {
         match client.get(&path).await {
             Ok(proposal) => {
-                is_away = false;
+                is_unreachable = false;
                 let status = status(&proposal);
                 if status != last_status && !print(output, &proposal, &status) {
                     // Success would mean that the proposal is applied.
@@ -41,11 +41,11 @@ pub(super) async fn watch(
                 last_status = status;
             }
             // The service may restart for a deploy.
-            Err(failure) if failure.is_unreachable() && is_away => (),
+            Err(failure) if failure.is_unreachable() && is_unreachable => (),
             // Reported once, not at every poll.
             Err(failure) if failure.is_unreachable() => {
                 let _ = writeln!(std::io::stderr(), "brune: {failure}; retrying");
-                is_away = true;
+                is_unreachable = true;
             }
             Err(failure) => return Err(failure),
         }

@@ -1,4 +1,4 @@
-//! Commands that write proposals, judge and end them.
+//! Commands that write proposals, give verdicts, apply and withdraw.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ pub(super) struct Verdict {
     pub(super) apply: bool,
 }
 
-pub(super) async fn judge(
+pub(super) async fn give_verdict(
     client: &Client,
     output: Output,
     (number, edition): (i64, i32),
@@ -76,22 +76,22 @@ pub(super) async fn judge(
     }
     let request = client.request(Method::POST, &format!("{}/verdicts", path_of(number)))?;
     let request = request.query(&[("dry_run", dry_run)]).json(&body);
-    let judged = client.send(request).await?.body;
+    let response = client.send(request).await?.body;
     if output.is_for_programs() {
-        return show(output, &[], &[], &judged);
+        return show(output, &[], &[], &response);
     }
     if dry_run {
         // The proposal in the response is the stored one, without the verdict.
         print(&format!("the verdict would be recorded: {}", verdict.kind));
-        if !judged["changed"].is_null() {
+        if !response["changed"].is_null() {
             print(&format!("proposal {number} would be applied"));
         }
         return Ok(());
     }
-    report(output, &judged["proposal"])
+    report(output, &response["proposal"])
 }
 
-/// The options of an application.
+/// The options of `apply`.
 pub(super) struct ApplyOptions {
     pub(super) dry_run: bool,
     pub(super) wait: Wait,

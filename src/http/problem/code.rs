@@ -69,10 +69,10 @@ codes! {
          `Prefer: handling=lenient` such entries are skipped and the rest is applied.";
     ApprovalRequired "approval_required" FORBIDDEN "Approval required",
         "Nothing was stored. `keys` lists the protected settings: propose the change at `propose`. In an emergency, \
-         `emergency=true` writes at once, and somebody else has to acknowledge.";
-    SelfApproval "self_approval" FORBIDDEN "Own proposals cannot be approved",
+         `emergency=true` writes at once; another person has to acknowledge the emergency.";
+    SelfApproval "self_approval" FORBIDDEN "Own proposal cannot be approved",
         "Nothing was stored. Ask somebody who wrote no edition of the proposal.";
-    DelegatedVerdict "delegated_verdict" FORBIDDEN "Verdicts are given in person",
+    DelegatedVerdict "delegated_verdict" FORBIDDEN "Verdict needs a token of the person",
         "Nothing was stored. The person has to sign in: a token with an `act` claim may not approve, object or acknowledge.";
     NotEligible "not_eligible" FORBIDDEN "User is not eligible to start a session",
         "`reasons` lists each requirement that is not met, with `retry_at` if waiting helps.";
@@ -105,9 +105,9 @@ codes! {
         "Nothing was stored. Apply the proposal on which this one builds, or write an edition without `after`.";
     ChangeFrozen "change_frozen" CONFLICT "Settings are frozen",
         "Nothing was stored. Wait until `until`, end the freeze, or write with `emergency=true`.";
-    FleetOutdated "fleet_outdated" CONFLICT "An instance is of an older release",
-        "Nothing was stored. `instances` lists the running instances that could not read the new entries: replace \
-         them, then try again.";
+    FleetOutdated "fleet_outdated" CONFLICT "Instance runs an older release",
+        "Nothing was stored. `instances` lists the running instances whose history could not list the new entries. \
+         Replace these instances, then try again.";
     FreezeOver "freeze_over" CONFLICT "Freeze is over",
         "Nothing was stored. The list of freezes shows when a freeze ended.";
     ReleaseExists "release_exists" CONFLICT "Release exists",

@@ -59,11 +59,11 @@ impl Problem {
         Self::new(Code::MalformedRequest, detail).with_errors(errors)
     }
 
-    /// Creates a 409 for `instances` of releases that could not read what the request would store.
+    /// Creates a 409 for `instances` that could not read the entries that the request would store.
     pub(in crate::http) fn fleet_outdated(instances: Vec<OutdatedInstance>) -> Self {
         let hosts: Vec<&str> = instances.iter().map(|instance| instance.host.as_str()).collect();
         let detail = format!(
-            "{} runs an older release, which could not read the history anymore",
+            "instances of an older release could not list the history anymore: {}",
             hosts.join(", ")
         );
         Self::new(Code::FleetOutdated, detail)

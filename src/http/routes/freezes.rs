@@ -10,6 +10,7 @@ use crate::{
     database::{self, Pool, TransactionError},
     http::{
         auth::{SuperAdmin, write_quota::RateLimitedAdmin},
+        current_fleet::CurrentFleet,
         openapi::problems,
         problem::Problem,
         request::{
@@ -18,8 +19,8 @@ use crate::{
             path::PathSegment,
             query::{NoParameters, Query},
         },
-        response::JsonResponse,
-        write::{ChangeNote, CurrentFleet, StepHeaders, StepParameters, StepResponse},
+        response::{JsonResponse, StepResponse},
+        write::{ChangeNote, StepHeaders, StepParameters},
     },
     ids::RequestId,
     proposals::{self, Freeze},

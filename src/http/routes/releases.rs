@@ -12,6 +12,7 @@ use crate::{
     database::{self, Pool},
     http::{
         auth::{SuperAdmin, write_quota::RateLimitedAdmin},
+        current_fleet::CurrentFleet,
         openapi::problems,
         problem::Problem,
         request::{
@@ -21,8 +22,8 @@ use crate::{
             query::{NoParameters, Query, query},
             value::{MAX_INTEGER, ReleaseName},
         },
-        response::JsonResponse,
-        write::{ChangeNote, CurrentFleet, StepHeaders, StepParameters, StepResponse},
+        response::{JsonResponse, StepResponse},
+        write::{ChangeNote, StepHeaders, StepParameters},
     },
     ids::RequestId,
     releases::{self, Release},
@@ -40,7 +41,7 @@ problems! {
 problems! {
     MakeReleaseProblems: MalformedRequest, SecretLike, Unauthorized, Forbidden, RevisionNotFound,
     FleetOutdated, ReleaseExists, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
-    RateLimited, Internal,     Unavailable, OutcomeUnknown
+    RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
@@ -52,7 +53,7 @@ problems! {
 body! {
     /// A new release.
     struct NewRelease {
-        /// The name, which nothing can have again.
+        /// The name; each name can be used only once.
         name: ReleaseName,
         /// The revision; the current one by default.
         #[validate(range(min = 1, max = MAX_INTEGER))]
@@ -63,7 +64,7 @@ body! {
 }
 
 body! {
-    /// The archiving of a release.
+    /// Why a release is archived.
     struct ReleaseArchive {
         /// The reason
         note: ChangeNote,
@@ -177,7 +178,7 @@ pub(in crate::http) async fn diff(
     JsonResponse::ok(&settings::diff_release(&pool, &settings, &name, to.as_deref()).await?)
 }
 
-/// Archives a release, which stays readable and restorable. An archived release stays as it is.
+/// Archives a release, which can still be compared and restored. Does nothing if the release is archived.
 #[utoipa::path(
     post,
     path = "/admin/releases/{name}/archive",

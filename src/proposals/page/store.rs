@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Counts the approvals and objections of the current edition of the proposal `p`: the newest verdict of each person.
-const STANDING: &str = "select count(*) filter (where verdict = 'approve') as approvals, \
+const APPROVAL_COUNTS: &str = "select count(*) filter (where verdict = 'approve') as approvals, \
     count(*) filter (where verdict = 'object') as objections from ( \
       select distinct on (brune_person(given_by)) verdict from brune_proposal_verdict \
       where proposal = p.id and edition = p.edition and verdict <> 'acknowledge' \
@@ -43,12 +43,14 @@ pub(super) async fn summaries(
         Some(person) => {
             push_matching(&mut query, filter, before, limit, |query| push_open(query, person));
             query.push(" union all ");
-            push_matching(&mut query, filter, before, limit, |query| push_bypassed(query, person));
+            push_matching(&mut query, filter, before, limit, |query| {
+                push_emergencies(query, person);
+            });
         }
     }
     query
         .push(") p cross join lateral (")
-        .push(STANDING)
+        .push(APPROVAL_COUNTS)
         .push(") s cross join lateral (")
         .push(NEEDED);
     query.push(") n order by number desc limit ").push_bind(limit);
@@ -99,7 +101,8 @@ fn push_matching(
     query.push(" order by ").push(order).push(" limit ").push_bind(limit).push(")");
 }
 
-/// Appends the condition of open proposals that `person` can judge in favour and has not judged.
+/// Appends the condition of open proposals that `person` can approve, and on whose current edition `person` has given no
+/// verdict.
 fn push_open(query: &mut QueryBuilder<Postgres>, person: &str) {
     query.push("p.state = 'open'");
     push_not_author(query, person);
@@ -109,8 +112,8 @@ fn push_open(query: &mut QueryBuilder<Postgres>, person: &str) {
     );
 }
 
-/// Appends the condition of emergencies that nobody acknowledged and `person` can acknowledge.
-fn push_bypassed(query: &mut QueryBuilder<Postgres>, person: &str) {
+/// Appends the condition of unacknowledged emergencies that `person` can acknowledge.
+fn push_emergencies(query: &mut QueryBuilder<Postgres>, person: &str) {
     query.push("p.bypassed_by is not null and not p.is_acknowledged");
     query.push(" and brune_person(p.bypassed_by) <> brune_person(");
     query.push_bind(person.to_owned()).push(")");

@@ -15,7 +15,7 @@ use crate::{
 /// The pause between two counts.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Counts periodically, until dropped.
+/// Updates the metrics of proposals periodically. Runs until the future is dropped.
 pub async fn watch(pool: Pool, metrics: Metrics) {
     let mut ticks = interval(jittered(INTERVAL, 0.9..1.1));
     // After a stall, one count suffices.

@@ -1,13 +1,13 @@
-//! SQL of the counts.
+//! SQL of the counts for the metrics.
 
 use crate::database::Connection;
 
-/// The number of proposals that wait for somebody.
+/// The numbers of open proposals and of unacknowledged emergencies.
 pub(super) struct Counts {
     pub(super) open: i64,
     pub(super) overdue: i64,
     pub(super) unacknowledged: i64,
-    /// The age in seconds; 0 without emergencies.
+    /// The age of the oldest unacknowledged emergency in seconds; 0 without one.
     pub(super) oldest_unacknowledged: f64,
 }
 

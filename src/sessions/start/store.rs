@@ -194,8 +194,7 @@ async fn insert_group(
           -- The cooldown. Sessions of a user do not overlap, so the last is the one that ended last.
           and coalesce((select least(ended_at, expires_at) <= i.started_at - $17::interval from brune_session
             where user_id = i.user_id and status <> 'failed' order by started_at desc limit 1), true)
-          -- The daily maximum and the limit per minute. A session is an attempt. The hour exceeds the difference of the
-          -- services' clocks, and bounds the search.
+          -- The daily maximum and the limit per minute: a session is an attempt. The hour exceeds any difference of clocks.
           and (select count(*) filter (where status <> 'failed' and started_at >= $15) < $16
               and ($14 or $18 > count(*) filter (where attempted_at > clock_timestamp() - interval '1 minute')
                 + coalesce((select cardinality(brune_within_a_minute(tried_at))

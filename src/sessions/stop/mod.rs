@@ -18,7 +18,7 @@ use crate::{
     audit::Actor,
     clock::jittered,
     database::{self, Connection, Pool, TransactionError},
-    idempotency::{self, Executed},
+    idempotency::{self, Execution},
     metrics::Metrics,
     outbox::{Outbox, Topic},
     secret_scanner::{SecretKind, SecretScanner},
@@ -102,7 +102,7 @@ impl StartsWriter<'_> {
         actor: &Actor,
         minutes: i64,
         options: &WriteOptions,
-    ) -> Result<Executed<StartsState>, StopError> {
+    ) -> Result<Execution<StartsState>, StopError> {
         refuse_secret(self.scanner, actor)?;
         let insert = async |conn: &mut Connection| {
             let state = StartsState::from(store::insert_stop(conn, actor, minutes).await?);
@@ -125,7 +125,7 @@ impl StartsWriter<'_> {
         &self,
         actor: &Actor,
         options: &WriteOptions,
-    ) -> Result<Executed<StartsState>, StopError> {
+    ) -> Result<Execution<StartsState>, StopError> {
         refuse_secret(self.scanner, actor)?;
         let mut is_resumed = false;
         let insert = async |conn: &mut Connection| {
@@ -148,7 +148,7 @@ impl StartsWriter<'_> {
         &self,
         options: &WriteOptions,
         step: impl AsyncFnOnce(&mut Connection) -> Result<StartsState, StopError>,
-    ) -> Result<Executed<StartsState>, StopError> {
+    ) -> Result<Execution<StartsState>, StopError> {
         let key = options.idempotency.as_ref();
         let executed = idempotency::run_once(self.pool, key, options.on_success(), step).await?;
         // After the commit: an earlier wake-up would find no message.

@@ -1,4 +1,4 @@
-//! Which changes need the approval of other people, checked under the lock. The database checks the same at the commit.
+//! The check under the lock that a change has its approvals. The database checks the same at the commit.
 
 use crate::{
     audit::Actor,
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Checks whether the settings `changing` may get other values.
+/// Checks that no freeze and no missing approval prevents a change of the settings `changing`.
 ///
 /// # Errors
 /// `ApprovalRequired` for protected settings, `Frozen` in a freeze.
@@ -56,8 +56,8 @@ pub(in crate::settings) async fn record_emergency(
         (change.key.clone(), ProposedValue { value: change.new_value.to_json(), version })
     });
     let content = NewEdition { edits: edits.collect(), plan: Plan::default() };
-    let number = proposals::create(conn, actor, &content).await?;
-    let applied = Applied { revision: result.revision, is_bypass: true };
-    proposals::apply(conn, number, actor, applied).await?;
+    let number = proposals::insert(conn, actor, &content).await?;
+    let applied = Applied { revision: result.revision, is_emergency: true };
+    proposals::mark_applied(conn, number, actor, applied).await?;
     Ok(number)
 }

@@ -30,7 +30,7 @@ pub(super) fn topic(action: Action) -> Option<Topic> {
         Action::Rollback => Some(Topic::SettingsRolledBack),
         Action::Import => Some(Topic::SettingsImported),
         // Seeding is no change of an administrator; the others have messages of their own.
-        Action::Seed | Action::Refused | Action::SecretCleanup => None,
+        Action::Seed | Action::Refused | Action::SecretCleanup | Action::Decision => None,
     }
 }
 
@@ -90,8 +90,8 @@ pub(in crate::settings) async fn enqueue_refused(
     outbox.enqueue(conn, Topic::SettingsRefused, &payload).await
 }
 
-/// An emergency, as a message reports it.
-pub(in crate::settings) struct BypassMessage<'a> {
+/// The content of a message of an emergency.
+pub(in crate::settings) struct EmergencyMessage<'a> {
     pub(in crate::settings) proposal: i64,
     pub(in crate::settings) edition: i32,
     pub(in crate::settings) revision: i64,
@@ -103,34 +103,34 @@ pub(in crate::settings) struct BypassMessage<'a> {
 
 /// Enqueues a message of an emergency, unless the emergency is acknowledged or a message is less than a day old. Returns
 /// whether a message was due.
-pub(in crate::settings) async fn enqueue_bypassed(
+pub(in crate::settings) async fn enqueue_emergency_alert(
     conn: &mut Connection,
     outbox: &Outbox,
     scanner: &SecretScanner,
-    bypass: &BypassMessage<'_>,
+    emergency: &EmergencyMessage<'_>,
     is_reminder: bool,
 ) -> sqlx::Result<bool> {
     // In the transaction of the message, so that one instance sends each.
-    if !proposals::record_bypass_alert(conn, bypass.proposal).await? {
+    if !proposals::record_emergency_alert(conn, emergency.proposal).await? {
         return Ok(false);
     }
     let payload = json!({
-        "proposal": bypass.proposal,
-        "edition": bypass.edition,
-        "revision": bypass.revision,
-        "keys": bypass.keys.iter().take(MAX_KEYS).collect::<Vec<_>>(),
-        "total": bypass.keys.len(),
-        "truncated": bypass.keys.len() > MAX_KEYS,
-        "by": bypass.by,
-        "reason": text_json(scanner, bypass.reason),
-        "request_id": bypass.request,
+        "proposal": emergency.proposal,
+        "edition": emergency.edition,
+        "revision": emergency.revision,
+        "keys": emergency.keys.iter().take(MAX_KEYS).collect::<Vec<_>>(),
+        "total": emergency.keys.len(),
+        "truncated": emergency.keys.len() > MAX_KEYS,
+        "by": emergency.by,
+        "reason": text_json(scanner, emergency.reason),
+        "request_id": emergency.request,
         "is_reminder": is_reminder,
     });
     outbox.enqueue(conn, Topic::ProposalBypassed, &payload).await?;
     Ok(true)
 }
 
-/// Enqueues a message of the emergency `proposal` with its first edition, which changed what `result` says.
+/// Enqueues the first message of the emergency `proposal`, whose changes are `result`.
 pub(in crate::settings) async fn enqueue_emergency(
     conn: &mut Connection,
     outbox: &Outbox,
@@ -139,7 +139,7 @@ pub(in crate::settings) async fn enqueue_emergency(
     (proposal, edition): (i64, i32),
     result: &ChangeResult,
 ) -> sqlx::Result<()> {
-    let bypass = BypassMessage {
+    let message = EmergencyMessage {
         proposal,
         edition,
         revision: result.revision,
@@ -148,7 +148,7 @@ pub(in crate::settings) async fn enqueue_emergency(
         reason: actor.reason.as_str(),
         request: actor.request.as_str(),
     };
-    enqueue_bypassed(conn, outbox, scanner, &bypass, false).await?;
+    enqueue_emergency_alert(conn, outbox, scanner, &message, false).await?;
     Ok(())
 }
 

@@ -19,8 +19,8 @@ pub(super) use checked::{CheckedChange, Committed};
 pub(super) use edit::size;
 pub use edit::{Approval, Edit, WriteOptions};
 pub(super) use message::{
-    BypassMessage, MAX_KEYS, bounded_json, enqueue_bypassed, enqueue_changed, enqueue_emergency,
-    enqueue_refused, text_json,
+    EmergencyMessage, MAX_KEYS, bounded_json, enqueue_changed, enqueue_emergency,
+    enqueue_emergency_alert, enqueue_refused, text_json,
 };
 pub use outcome::{ChangeResult, Conflict, Error, KeyChange, ProtectedKey, SecretMatches};
 pub(super) use resolve::{ResolvedEdit, resolve};

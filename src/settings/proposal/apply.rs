@@ -1,4 +1,4 @@
-//! The application of a proposal, by the write path of every change.
+//! Applying a proposal, by the same write path as other changes.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use crate::{
         change::{self, Approval, Batch, ChangeResult, Edit, WriteOptions},
         proposal::{
             error::Error,
-            message::{self, Settled},
-            step::{Locked, Person, require_state},
+            message::{self, Outcome},
+            step::{Person, StepContext, require_state},
         },
         schema::Schema,
     },
@@ -23,58 +23,58 @@ use crate::{
 /// and the approvals suffice.
 pub(super) async fn apply(
     conn: &mut Connection,
-    locked: &Locked<'_>,
+    context: &StepContext<'_>,
     (proposal, content): (&Proposal, &Edition),
     person: &Person,
 ) -> Result<ChangeResult, Error> {
-    require_approval(conn, locked.schema, proposal, content).await?;
-    apply_permitted(conn, locked, (proposal, content), person, None).await
+    require_approval(conn, context.schema, proposal, content).await?;
+    apply_permitted(conn, context, (proposal, content), person, None).await
 }
 
-/// Applies `content` as [`apply`] does, without a check of time and approvals: the caller has checked both, or in an
-/// `emergency` somebody bypasses both for that reason.
+/// Applies `content` like [`apply`], without a check of time and approvals. The caller has checked both, or `emergency` is
+/// the reason to bypass both.
 pub(super) async fn apply_permitted(
     conn: &mut Connection,
-    locked: &Locked<'_>,
+    context: &StepContext<'_>,
     (proposal, content): (&Proposal, &Edition),
     person: &Person,
     emergency: Option<&Reason>,
 ) -> Result<ChangeResult, Error> {
     let number = proposal.number;
     require_state(proposal, &[State::Open])?;
-    let is_bypass = emergency.is_some();
-    let approval = if is_bypass { Approval::Emergency } else { Approval::Proposal };
+    let is_emergency = emergency.is_some();
+    let approval = if is_emergency { Approval::Emergency } else { Approval::Proposal };
     let edits = edits(conn, content).await?;
     // The database accepts no reason that `parse` refuses.
     let reason = Reason::parse(&content.reason).unwrap_or_else(|_| Reason::withheld());
     let size = change::size(edits.iter());
     // An edition that `psql` wrote was never scanned, and the secrets of the process may be new.
-    let scan = || change::scan(&locked.writer.scanner, locked.schema, &reason, edits.iter());
+    let scan = || change::scan(&context.writer.scanner, context.schema, &reason, edits.iter());
     let matches = compute::run(size, scan).await;
-    let (resolved, _) = change::resolve(locked.schema, &edits, false, matches.as_ref())?;
+    let (resolved, _) = change::resolve(context.schema, &edits, false, matches.as_ref())?;
     let actor = Actor { user: person.user.clone(), reason, request: person.request.clone() };
     let options = WriteOptions { approval, ..WriteOptions::default() };
     let action = Action::Update;
     let (actor, options) = (&actor, &options);
     let batch = Batch { action, actor, edits: &resolved, ignored: &[], options, size };
-    let mut result = change::apply(conn, locked.schema, locked.head, &batch).await?;
+    let mut result = change::apply(conn, context.schema, context.head, &batch).await?;
     if result.changed.is_empty() {
         return Err(Error::NothingChanges);
     }
-    // The reason of the edition is why the settings change, and the reason of the emergency why nobody was asked.
+    // The changes have the reason of the edition; the end of the proposal has the reason of the emergency.
     let reason = emergency.unwrap_or(&actor.reason).clone();
     let ending_actor = &Actor { reason, ..actor.clone() };
-    let applied = Applied { revision: result.revision, is_bypass };
-    proposals::apply(conn, number, ending_actor, applied).await?;
+    let applied = Applied { revision: result.revision, is_emergency };
+    proposals::mark_applied(conn, number, ending_actor, applied).await?;
     result.proposal = Some(number);
-    let (outbox, scanner) = (&locked.writer.outbox, &locked.writer.scanner);
+    let (outbox, scanner) = (&context.writer.outbox, &context.writer.scanner);
     change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
-    if is_bypass {
+    if is_emergency {
         let content = (number, content.edition);
         change::enqueue_emergency(conn, outbox, scanner, ending_actor, content, &result).await?;
     } else {
-        let outcome = Settled::Applied(result.revision);
-        message::enqueue_settled(conn, locked, number, content, actor, outcome).await?;
+        let outcome = Outcome::Applied(result.revision);
+        message::enqueue_settled(conn, context, number, content, actor, outcome).await?;
     }
     Ok(result)
 }
@@ -105,16 +105,16 @@ async fn edits(conn: &mut Connection, content: &Edition) -> Result<Vec<Edit>, Er
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let mut versions = BTreeMap::new();
     if let Some(after) = content.plan.after {
-        let earlier = proposals::find(conn, after).await?;
-        if earlier.is_none_or(|earlier| earlier.state != State::Applied) {
+        let predecessor = proposals::find(conn, after).await?;
+        if predecessor.is_none_or(|proposal| proposal.state != State::Applied) {
             return Err(Error::Predecessor(after));
         }
-        versions = proposals::version_written_by(conn, after, &keys).await?;
+        versions = proposals::versions_written_by(conn, after, &keys).await?;
     }
     let edits = content.edits.iter().map(|(key, proposed)| Edit {
         key: key.clone(),
         value: StrictJson::from(&proposed.value),
-        // No setting has version 0: a setting that exists by now is a conflict.
+        // Version 0 means: no value yet. A setting that got a value in the meantime is a conflict.
         version: Some(versions.get(key).copied().or(proposed.version).unwrap_or(0)),
     });
     Ok(edits.collect())

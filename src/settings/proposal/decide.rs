@@ -1,4 +1,4 @@
-//! The steps of a proposal by people: write, edit, judge, apply, withdraw.
+//! The steps of a proposal by people: write, edit, give a verdict, apply, withdraw.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,25 +12,28 @@ use crate::{
             apply::{apply, apply_permitted, needed_approvals},
             draft::{ProposalChange, draft},
             error::Error,
-            message::{self, Settled},
-            step::{self, Locked, Person, Step, find_content, remember, repeated, require_state},
+            message::{self, Outcome},
+            step::{
+                self, Person, Step, StepContext, find_content, find_stored_result, require_state,
+                store_result,
+            },
         },
         writer::SettingsWriter,
     },
 };
 
-/// A stored edition.
+/// The number of a proposal and of one edition.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct WrittenEdition {
+pub struct EditionId {
     /// The number of the proposal.
     pub number: i64,
     /// The edition.
     pub edition: i32,
 }
 
-/// A verdict as requested.
+/// A verdict to store.
 #[derive(Debug, Clone)]
-pub struct Judgement {
+pub struct NewVerdict {
     /// The edition that the person read.
     pub edition: i32,
     /// The verdict.
@@ -48,7 +51,7 @@ impl SettingsWriter {
         actor: &Actor,
         change: &ProposalChange,
         options: &WriteOptions,
-    ) -> Result<WrittenEdition, Error> {
+    ) -> Result<EditionId, Error> {
         self.refuse_edits(actor, change, options).await?;
         step::run(self, options.on_success(), &Propose { actor, change, options }).await
     }
@@ -61,28 +64,28 @@ impl SettingsWriter {
         actor: &Actor,
         change: &ProposalChange,
         options: &WriteOptions,
-    ) -> Result<WrittenEdition, Error> {
+    ) -> Result<EditionId, Error> {
         self.refuse_edits(actor, change, options).await?;
         let step = WriteEdition { number, expected, actor, change, options };
         step::run(self, options.on_success(), &step).await
     }
 
     /// Stores a verdict, and applies the proposal if requested; then returns the change.
-    pub async fn judge(
+    pub async fn give_verdict(
         &self,
         number: i64,
         person: &Person,
-        judgement: &Judgement,
+        verdict: &NewVerdict,
         options: &WriteOptions,
     ) -> Result<Option<ChangeResult>, Error> {
         // Otherwise one person could write a proposal, and approve the proposal in the name of another.
         if person.is_delegated {
             return Err(Error::Delegated);
         }
-        if let Some(kind) = self.scanner.scan(&judgement.note) {
+        if let Some(kind) = self.scanner.scan(&verdict.note) {
             return Err(Error::SecretInNote(kind));
         }
-        let step = Judge { number, person, judgement, options };
+        let step = GiveVerdict { number, person, verdict, options };
         let mut result = step::run(self, options.on_success(), &step).await?;
         if let Some(change) = &mut result {
             change.dry_run = options.dry_run;
@@ -115,7 +118,7 @@ impl SettingsWriter {
         Ok(result)
     }
 
-    /// Withdraws the proposal `number`. Anybody may: a withdrawal permits nothing.
+    /// Withdraws the proposal `number`. Every administrator may, because a withdrawal changes no setting.
     pub async fn withdraw(
         &self,
         number: i64,
@@ -146,20 +149,20 @@ struct Propose<'a> {
 }
 
 impl Step for Propose<'_> {
-    type Output = WrittenEdition;
+    type Output = EditionId;
 
     async fn run(
         &self,
         conn: &mut Connection,
-        locked: &Locked<'_>,
-    ) -> Result<WrittenEdition, Error> {
-        if let Some(first) = repeated(conn, self.options).await? {
+        context: &StepContext<'_>,
+    ) -> Result<EditionId, Error> {
+        if let Some(first) = find_stored_result(conn, self.options).await? {
             return Ok(first);
         }
-        let content = draft(conn, locked.schema, self.change, None).await?;
-        let number = proposals::create(conn, self.actor, &content).await?;
-        message::enqueue_written(conn, locked, (number, 1), self.actor, &content).await?;
-        remember(conn, self.options, WrittenEdition { number, edition: 1 }).await
+        let content = draft(conn, context.schema, self.change, None).await?;
+        let number = proposals::insert(conn, self.actor, &content).await?;
+        message::enqueue_written(conn, context, (number, 1), self.actor, &content).await?;
+        store_result(conn, self.options, EditionId { number, edition: 1 }).await
     }
 }
 
@@ -172,14 +175,14 @@ struct WriteEdition<'a> {
 }
 
 impl Step for WriteEdition<'_> {
-    type Output = WrittenEdition;
+    type Output = EditionId;
 
     async fn run(
         &self,
         conn: &mut Connection,
-        locked: &Locked<'_>,
-    ) -> Result<WrittenEdition, Error> {
-        if let Some(first) = repeated(conn, self.options).await? {
+        context: &StepContext<'_>,
+    ) -> Result<EditionId, Error> {
+        if let Some(first) = find_stored_result(conn, self.options).await? {
             return Ok(first);
         }
         let number = self.number;
@@ -188,55 +191,55 @@ impl Step for WriteEdition<'_> {
             return Err(outdated(content));
         }
         require_state(&proposal, &[State::Open, State::Failed])?;
-        let content = draft(conn, locked.schema, self.change, Some(number)).await?;
+        let content = draft(conn, context.schema, self.change, Some(number)).await?;
         let edition = proposal.edition + 1;
-        proposals::edit(conn, proposal.id, edition, self.actor, &content).await?;
-        message::enqueue_written(conn, locked, (number, edition), self.actor, &content).await?;
-        remember(conn, self.options, WrittenEdition { number, edition }).await
+        proposals::insert_edition(conn, proposal.id, edition, self.actor, &content).await?;
+        message::enqueue_written(conn, context, (number, edition), self.actor, &content).await?;
+        store_result(conn, self.options, EditionId { number, edition }).await
     }
 }
 
-struct Judge<'a> {
+struct GiveVerdict<'a> {
     number: i64,
     person: &'a Person,
-    judgement: &'a Judgement,
+    verdict: &'a NewVerdict,
     options: &'a WriteOptions,
 }
 
-impl Step for Judge<'_> {
+impl Step for GiveVerdict<'_> {
     type Output = Option<ChangeResult>;
 
     async fn run(
         &self,
         conn: &mut Connection,
-        locked: &Locked<'_>,
+        context: &StepContext<'_>,
     ) -> Result<Option<ChangeResult>, Error> {
-        if let Some(first) = repeated(conn, self.options).await? {
+        if let Some(first) = find_stored_result(conn, self.options).await? {
             return Ok(first);
         }
-        let Judgement { edition, verdict, ref note, applies } = *self.judgement;
+        let NewVerdict { edition, verdict, ref note, applies } = *self.verdict;
         let (proposal, content) = find_content(conn, self.number).await?;
         if proposal.edition != edition {
             return Err(outdated(content));
         }
-        require_judgeable(&proposal, verdict)?;
+        require_verdict_allowed(&proposal, verdict)?;
         let person = self.person.user.as_str();
         if verdict != VerdictKind::Object && proposals::is_author(conn, proposal.id, person).await?
         {
             return Err(Error::SelfApproval);
         }
         let author = (person, self.person.request.as_str());
-        proposals::give_verdict(conn, &proposal, &content.digest, author, verdict, note).await?;
-        let needed = needed_approvals(locked.schema, &content);
+        proposals::insert_verdict(conn, &proposal, &content.digest, author, verdict, note).await?;
+        let needed = needed_approvals(context.schema, &content);
         let verdict_and_note = (verdict, note.as_str());
-        message::enqueue_judged(conn, locked, &proposal, needed, self.person, verdict_and_note)
+        message::enqueue_judged(conn, context, &proposal, needed, self.person, verdict_and_note)
             .await?;
         let mut result = None;
         if applies {
             let current = (&proposal, &content);
-            result = Some(apply(conn, locked, current, self.person).await?);
+            result = Some(apply(conn, context, current, self.person).await?);
         }
-        remember(conn, self.options, result).await
+        store_result(conn, self.options, result).await
     }
 }
 
@@ -251,8 +254,12 @@ struct Apply<'a> {
 impl Step for Apply<'_> {
     type Output = ChangeResult;
 
-    async fn run(&self, conn: &mut Connection, locked: &Locked<'_>) -> Result<ChangeResult, Error> {
-        if let Some(first) = repeated(conn, self.options).await? {
+    async fn run(
+        &self,
+        conn: &mut Connection,
+        context: &StepContext<'_>,
+    ) -> Result<ChangeResult, Error> {
+        if let Some(first) = find_stored_result(conn, self.options).await? {
             return Ok(first);
         }
         let (proposal, content) = find_content(conn, self.number).await?;
@@ -263,11 +270,11 @@ impl Step for Apply<'_> {
         let current = (&proposal, &content);
         let result = match &self.emergency {
             Some(reason) => {
-                apply_permitted(conn, locked, current, self.person, Some(reason)).await?
+                apply_permitted(conn, context, current, self.person, Some(reason)).await?
             }
-            None => apply(conn, locked, current, self.person).await?,
+            None => apply(conn, context, current, self.person).await?,
         };
-        remember(conn, self.options, result).await
+        store_result(conn, self.options, result).await
     }
 }
 
@@ -280,16 +287,17 @@ struct Withdraw<'a> {
 impl Step for Withdraw<'_> {
     type Output = ();
 
-    async fn run(&self, conn: &mut Connection, locked: &Locked<'_>) -> Result<(), Error> {
-        if let Some(first) = repeated(conn, self.options).await? {
+    async fn run(&self, conn: &mut Connection, context: &StepContext<'_>) -> Result<(), Error> {
+        if let Some(first) = find_stored_result(conn, self.options).await? {
             return Ok(first);
         }
         let (proposal, content) = find_content(conn, self.number).await?;
         require_state(&proposal, &[State::Open, State::Failed])?;
-        proposals::end(conn, self.number, self.actor).await?;
+        proposals::mark_withdrawn(conn, self.number, self.actor).await?;
         let (number, actor) = (self.number, self.actor);
-        message::enqueue_settled(conn, locked, number, &content, actor, Settled::Withdrawn).await?;
-        remember(conn, self.options, ()).await
+        message::enqueue_settled(conn, context, number, &content, actor, Outcome::Withdrawn)
+            .await?;
+        store_result(conn, self.options, ()).await
     }
 }
 
@@ -297,8 +305,8 @@ fn outdated(content: Edition) -> Error {
     Error::EditionOutdated { edition: content.edition, written_by: content.written_by }
 }
 
-/// An emergency is acknowledged, an open proposal is approved or objected to.
-fn require_judgeable(proposal: &Proposal, verdict: VerdictKind) -> Result<(), Error> {
+/// Requires an emergency for an acknowledgement, and an open proposal for other verdicts.
+fn require_verdict_allowed(proposal: &Proposal, verdict: VerdictKind) -> Result<(), Error> {
     match verdict {
         VerdictKind::Acknowledge if proposal.bypassed_by.is_some() => Ok(()),
         VerdictKind::Acknowledge => require_state(proposal, &[]),

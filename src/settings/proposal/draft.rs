@@ -40,28 +40,27 @@ pub(super) async fn draft(
 ) -> Result<NewEdition, Error> {
     let plan = &change.plan;
     check_schedule(conn, plan).await?;
-    let earlier = predecessor(conn, plan, number).await?;
+    let predecessor_values = predecessor_values(conn, plan, number).await?;
     let (edits, _) = change::resolve(schema, &change.edits, false, None)?;
-    let unversioned = edits.iter().filter(|edit| edit.version.is_none());
-    let unversioned = unversioned.map(|edit| &edit.definition.key);
     // The predecessor determines the version of the settings that both change.
-    let unversioned: Vec<_> = unversioned.filter(|key| !earlier.contains_key(*key)).collect();
-    if !unversioned.is_empty() {
-        let keys = unversioned.into_iter().cloned().collect();
+    let is_inherited =
+        |edit: &ResolvedEdit<'_>| predecessor_values.contains_key(&edit.definition.key);
+    let without_version = edits.iter().filter(|edit| edit.version.is_none() && !is_inherited(edit));
+    let keys: Vec<_> = without_version.map(|edit| edit.definition.key.clone()).collect();
+    if !keys.is_empty() {
         return Err(ChangeError::VersionRequired(keys).into());
     }
     let before = change::current_entries(conn, schema, &edits).await?;
-    let (later, own): (Vec<_>, Vec<_>) =
-        edits.into_iter().partition(|edit| earlier.contains_key(&edit.definition.key));
-    let conflicts = change::version_conflicts(conn, schema, &own, &before).await?;
+    let (inherited_edits, own_edits): (Vec<_>, Vec<_>) = edits.into_iter().partition(is_inherited);
+    let conflicts = change::version_conflicts(conn, schema, &own_edits, &before).await?;
     if !conflicts.is_empty() {
         return Err(ChangeError::Stale(conflicts).into());
     }
-    let edits: Vec<_> = own.into_iter().chain(later).collect();
-    check_result(schema, &edits, &before, &earlier)?;
+    let edits: Vec<_> = own_edits.into_iter().chain(inherited_edits).collect();
+    check_result(schema, &edits, &before, &predecessor_values)?;
     let edits = edits.iter().map(|edit| {
         let key = edit.definition.key.clone();
-        // Without a version: the current one counts if the predecessor leaves the setting as it is.
+        // Without a version, the current version counts if the predecessor does not change the setting.
         let version =
             before.get(&key).map(|entry| edit.version.unwrap_or_else(|| i64::from(entry.version)));
         (key, ProposedValue { value: edit.value.to_json(), version })
@@ -86,7 +85,7 @@ async fn check_schedule(conn: &mut Connection, plan: &Plan) -> Result<(), Error>
         return invalid("at", "must be within 366 days");
     }
     match plan.grace_minutes {
-        // Workers look every second, so no instance keeps a time to the second.
+        // At least a minute, because workers check only every second.
         Some(minutes) if !(1..=MAX_GRACE_MINUTES).contains(&minutes) => {
             invalid("grace_minutes", "must be 1 to 10080")
         }
@@ -94,8 +93,8 @@ async fn check_schedule(conn: &mut Connection, plan: &Plan) -> Result<(), Error>
     }
 }
 
-/// Returns the values of the proposal on which `plan` builds.
-async fn predecessor(
+/// Returns the values of the proposal on which `plan` builds, by key.
+async fn predecessor_values(
     conn: &mut Connection,
     plan: &Plan,
     number: Option<i64>,
@@ -106,12 +105,12 @@ async fn predecessor(
     if number.is_some_and(|number| after >= number) {
         return Err(invalid("must be the number of an earlier proposal"));
     }
-    let earlier = proposals::find(conn, after).await?;
-    let earlier = earlier.ok_or_else(|| invalid("must be the number of a proposal"))?;
-    if !matches!(earlier.state, proposals::State::Open | proposals::State::Applied) {
+    let predecessor = proposals::find(conn, after).await?;
+    let predecessor = predecessor.ok_or_else(|| invalid("must be the number of a proposal"))?;
+    if !matches!(predecessor.state, proposals::State::Open | proposals::State::Applied) {
         return Err(invalid("must be a proposal that is open or applied"));
     }
-    let edition = proposals::find_edition(conn, earlier.id, earlier.edition).await?;
+    let edition = proposals::find_edition(conn, predecessor.id, predecessor.edition).await?;
     Ok(edition.map(|edition| edition.edits).unwrap_or_default())
 }
 
@@ -120,15 +119,16 @@ fn check_result(
     schema: &Schema,
     edits: &[ResolvedEdit<'_>],
     before: &BTreeMap<String, Entry>,
-    earlier: &BTreeMap<String, ProposedValue>,
+    predecessor_values: &BTreeMap<String, ProposedValue>,
 ) -> Result<(), Error> {
-    let earlier = earlier.iter().filter_map(|(key, proposed)| {
+    let predecessor_values = predecessor_values.iter().filter_map(|(key, proposed)| {
         let declared = schema.find(key)?.value_type;
         Some((key.as_str(), SettingValue::from_stored(declared, &proposed.value).ok()?))
     });
-    let earlier: BTreeMap<&str, SettingValue> = earlier.collect();
-    let value_before =
-        |key: &str| earlier.get(key).or_else(|| before.get(key).map(|entry| &entry.value));
+    let predecessor_values: BTreeMap<&str, SettingValue> = predecessor_values.collect();
+    let value_before = |key: &str| {
+        predecessor_values.get(key).or_else(|| before.get(key).map(|entry| &entry.value))
+    };
     let violations = change::check_related(schema, edits, value_before);
     if !violations.is_empty() {
         return Err(ChangeError::Invalid(violations).into());

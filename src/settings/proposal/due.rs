@@ -1,4 +1,4 @@
-//! Proposals that are applied when their time has come.
+//! Applies proposals at their scheduled time.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::{
         proposal::{
             apply::{apply_permitted, needed_approvals},
             error::Error,
-            message::{self, Settled},
-            remind::remind_of_bypasses,
-            step::{self, Locked, Person, Step, find_content},
+            message::{self, Outcome},
+            remind::remind_of_emergencies,
+            step::{self, Person, Step, StepContext, find_content},
         },
         writer::SettingsWriter,
     },
@@ -29,7 +29,7 @@ use crate::{
 /// The grace period of a plan without one.
 const GRACE_MINUTES: i32 = 30;
 
-/// What became of a due proposal.
+/// The outcome of a due proposal.
 #[derive(Debug)]
 pub enum DueOutcome {
     /// Applied.
@@ -79,7 +79,7 @@ pub async fn apply_due_proposals(writer: SettingsWriter, metrics: Metrics, inter
                 warn!(error = %err, "due proposals were not applied; next try in {interval:?}");
             }
         }
-        if let Err(err) = remind_of_bypasses(&writer).await {
+        if let Err(err) = remind_of_emergencies(&writer).await {
             warn!(error = %err, "reminders were not enqueued; next try in {interval:?}");
         }
     }
@@ -100,7 +100,7 @@ fn report((number, outcome): &(i64, DueOutcome), metrics: &Metrics) {
         DueOutcome::Frozen => metrics.proposals().record_due("frozen"),
         DueOutcome::Postponed(err) => {
             metrics.proposals().record_due("postponed");
-            warn!(proposal = number, error = %err, "due proposal was not applied; tried again at the next round");
+            warn!(proposal = number, error = %err, "due proposal was not applied; retrying at the next round");
         }
     }
 }
@@ -114,14 +114,18 @@ struct ApplyWhenDue {
 impl Step for ApplyWhenDue {
     type Output = DueOutcome;
 
-    async fn run(&self, conn: &mut Connection, locked: &Locked<'_>) -> Result<DueOutcome, Error> {
+    async fn run(
+        &self,
+        conn: &mut Connection,
+        context: &StepContext<'_>,
+    ) -> Result<DueOutcome, Error> {
         // Again under the lock: another instance may have been faster.
         let (proposal, content) = find_content(conn, self.number).await?;
         let due_at = proposal.due_at.filter(|due_at| *due_at <= proposal.read_at);
         let Some(due_at) = due_at.filter(|_| proposal.state == State::Open) else {
             return Ok(DueOutcome::NotDue);
         };
-        let needed = needed_approvals(locked.schema, &content);
+        let needed = needed_approvals(context.schema, &content);
         let status =
             proposals::approval_status(conn, proposal.id, proposal.edition, needed).await?;
         let grace = i64::from(content.plan.grace_minutes.unwrap_or(GRACE_MINUTES));
@@ -134,15 +138,15 @@ impl Step for ApplyWhenDue {
             return Ok(DueOutcome::Frozen);
         } else {
             let current = (&proposal, &content);
-            match apply_permitted(conn, locked, current, &self.person, None).await {
+            match apply_permitted(conn, context, current, &self.person, None).await {
                 Ok(result) => return Ok(DueOutcome::Applied(result)),
                 Err(err) => failure_of(err)?,
             }
         };
-        let actor = end_of(&self.person, late_by, failure);
-        proposals::fail(conn, self.number, &actor, failure).await?;
-        let outcome = Settled::Failed(failure);
-        message::enqueue_settled(conn, locked, self.number, &content, &actor, outcome).await?;
+        let actor = actor_of_failure(&self.person, late_by, failure);
+        proposals::mark_failed(conn, self.number, &actor, failure).await?;
+        let outcome = Outcome::Failed(failure);
+        message::enqueue_settled(conn, context, self.number, &content, &actor, outcome).await?;
         Ok(DueOutcome::Failed(failure))
     }
 }
@@ -150,7 +154,7 @@ impl Step for ApplyWhenDue {
 /// Returns why a due proposal cannot be applied.
 ///
 /// # Errors
-/// The error of a database that may recover: the proposal is tried again.
+/// The error if it may pass, such as a database outage: the proposal is tried again.
 fn failure_of(err: Error) -> Result<Failure, Error> {
     match err {
         Error::Predecessor(_) => Ok(Failure::Predecessor),
@@ -162,8 +166,8 @@ fn failure_of(err: Error) -> Result<Failure, Error> {
     }
 }
 
-/// Returns who ended a failed proposal, and why.
-fn end_of(person: &Person, late_by: TimeDelta, failure: Failure) -> Actor {
+/// Returns the actor that marks a proposal as failed, with the reason.
+fn actor_of_failure(person: &Person, late_by: TimeDelta, failure: Failure) -> Actor {
     let reason = match failure {
         Failure::Stale => "a setting was changed since the edition was written".to_owned(),
         Failure::Invalid => "the settings would be invalid".to_owned(),
@@ -174,7 +178,7 @@ fn end_of(person: &Person, late_by: TimeDelta, failure: Failure) -> Actor {
             )
         }
         Failure::NotApproved => "approvals were missing, or somebody objected".to_owned(),
-        Failure::Predecessor => "the proposal before was not applied".to_owned(),
+        Failure::Predecessor => "the earlier proposal was not applied".to_owned(),
     };
     // The texts above are valid reasons.
     let reason = Reason::parse(&reason).unwrap_or_else(|_| Reason::withheld());

@@ -1,4 +1,4 @@
-//! Why a proposal could not be written, judged or applied.
+//! The errors of proposals.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -10,13 +10,13 @@ use crate::{
     settings::change::Error as ChangeError,
 };
 
-/// Why a proposal could not be written, judged or applied; nothing was stored.
+/// Why a step of a proposal failed; nothing was stored.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No proposal has the number.
     #[error("there is no proposal {0}")]
     NotFound(i64),
-    /// The current edition is another one.
+    /// The person read another edition than the current one.
     #[error("the current edition is {edition}, by {written_by}")]
     EditionOutdated {
         /// The current edition.
@@ -24,7 +24,7 @@ pub enum Error {
         /// Its author.
         written_by: String,
     },
-    /// The proposal takes no further change.
+    /// The state of the proposal does not permit the step.
     #[error("the proposal is {}", .state.as_str())]
     Closed {
         /// The state.
@@ -32,11 +32,13 @@ pub enum Error {
         /// The revision of the change, if applied.
         revision: Option<i64>,
     },
-    /// An author judges the own proposal in favour.
-    #[error("a proposal is approved by somebody who wrote none of its editions")]
+    /// An author approves or acknowledges the own proposal.
+    #[error("a person who wrote an edition of the proposal cannot approve or acknowledge it")]
     SelfApproval,
-    /// Somebody judges in the name of another person.
-    #[error("a verdict is given in person, and the token says that somebody acts for its subject")]
+    /// Somebody gives a verdict in the name of another person.
+    #[error(
+        "verdicts are given in person, and the token has an `act` claim: somebody acts for its subject"
+    )]
     Delegated,
     /// Approvals are missing, or somebody objects.
     #[error("{} of {} approvals, {} objections", .0.approvals.len(), .0.needed, .0.objections.len())]
@@ -45,7 +47,7 @@ pub enum Error {
     #[error("the proposal takes effect at {}", .0.to_rfc3339_opts(SecondsFormat::Secs, true))]
     NotDue(DateTime<Utc>),
     /// The proposal builds on another one that is not applied.
-    #[error("proposal {0} has to be applied before")]
+    #[error("proposal {0} has to be applied first")]
     Predecessor(i64),
     /// A part of the plan is invalid.
     #[error("{field} {detail}")]

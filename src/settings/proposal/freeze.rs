@@ -6,7 +6,6 @@ use uuid::Uuid;
 use crate::{
     audit::Actor,
     database::Connection,
-    idempotency,
     proposals::{self, Freeze},
     settings::{change::WriteOptions, proposal::error::Error, writer::SettingsWriter},
 };
@@ -24,9 +23,7 @@ impl SettingsWriter {
         let freeze = async |conn: &mut Connection| {
             Ok::<_, Error>(proposals::freeze(conn, actor, starts_at, ends_at).await?)
         };
-        let key = options.idempotency.as_ref();
-        let executed = idempotency::run_once(&self.pool, key, options.on_success(), freeze).await?;
-        Ok(executed.result)
+        self.run_once(options, freeze).await
     }
 
     /// Ends the freeze `id` before its end.
@@ -40,8 +37,6 @@ impl SettingsWriter {
         let end = async |conn: &mut Connection| {
             Ok::<_, Error>(proposals::end_freeze(conn, actor, id).await?)
         };
-        let key = options.idempotency.as_ref();
-        let executed = idempotency::run_once(&self.pool, key, options.on_success(), end).await?;
-        Ok(executed.result)
+        self.run_once(options, end).await
     }
 }

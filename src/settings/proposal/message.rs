@@ -1,4 +1,4 @@
-//! Outbox messages of proposals, stored in the transaction of the step.
+//! Outbox messages of proposals, stored in the transaction of the step. Functions are named like their topics.
 
 use serde_json::{Map, Value, json};
 
@@ -10,13 +10,13 @@ use crate::{
     proposals::{self, Edition, Failure, NewEdition, Proposal, State, VerdictKind},
     settings::{
         change,
-        proposal::step::{Locked, Person},
+        proposal::step::{Person, StepContext},
     },
 };
 
 /// How a proposal ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Settled {
+pub(super) enum Outcome {
     /// Applied as the revision.
     Applied(i64),
     Withdrawn,
@@ -26,12 +26,12 @@ pub(super) enum Settled {
 /// Enqueues a message of a new edition, with the proposed values.
 pub(super) async fn enqueue_written(
     conn: &mut Connection,
-    locked: &Locked<'_>,
+    context: &StepContext<'_>,
     (number, edition): (i64, i32),
     actor: &Actor,
     content: &NewEdition,
 ) -> sqlx::Result<()> {
-    let scanner = &locked.writer.scanner;
+    let scanner = &context.writer.scanner;
     let changes = content.edits.iter().take(change::MAX_KEYS).map(|(key, proposed)| {
         let json = proposed.value.clone();
         let value = change::bounded_json(scanner, &StrictJson::from(&json), json);
@@ -48,20 +48,20 @@ pub(super) async fn enqueue_written(
         "reason": actor.reason.as_str(),
         "request_id": actor.request,
     });
-    locked.writer.outbox.enqueue(conn, Topic::ProposalWritten, &payload).await
+    context.writer.outbox.enqueue(conn, Topic::ProposalWritten, &payload).await
 }
 
-/// Enqueues a message of a verdict, with the approvals and objections after the verdict, of which `needed` approvals are
-/// needed.
+/// Enqueues a message of a verdict, with the number of needed approvals, and the approvals and objections after the
+/// verdict.
 pub(super) async fn enqueue_judged(
     conn: &mut Connection,
-    locked: &Locked<'_>,
+    context: &StepContext<'_>,
     proposal: &Proposal,
     needed: i16,
     person: &Person,
     (verdict, note): (VerdictKind, &str),
 ) -> sqlx::Result<()> {
-    let outbox = &locked.writer.outbox;
+    let outbox = &context.writer.outbox;
     // Without a sink, the transaction saves a round trip.
     if outbox.sinks(Topic::ProposalJudged).is_empty() {
         return Ok(());
@@ -86,25 +86,25 @@ pub(super) async fn enqueue_judged(
 /// Enqueues a message of the end of a proposal.
 pub(super) async fn enqueue_settled(
     conn: &mut Connection,
-    locked: &Locked<'_>,
+    context: &StepContext<'_>,
     number: i64,
     content: &Edition,
     actor: &Actor,
-    outcome: Settled,
+    outcome: Outcome,
 ) -> sqlx::Result<()> {
     let mut payload = Map::new();
     let state = match outcome {
-        Settled::Applied(revision) => {
+        Outcome::Applied(revision) => {
             payload.insert("revision".to_owned(), revision.into());
             State::Applied
         }
-        Settled::Withdrawn => State::Withdrawn,
-        Settled::Failed(failure) => {
+        Outcome::Withdrawn => State::Withdrawn,
+        Outcome::Failed(failure) => {
             payload.insert("failure".to_owned(), failure.as_str().into());
             State::Failed
         }
     };
-    let reason = change::text_json(&locked.writer.scanner, actor.reason.as_str());
+    let reason = change::text_json(&context.writer.scanner, actor.reason.as_str());
     let keys = content.edits.keys();
     let members = [
         ("proposal", json!(number)),
@@ -118,5 +118,5 @@ pub(super) async fn enqueue_settled(
         ("request_id", json!(actor.request)),
     ];
     payload.extend(members.map(|(name, value)| (name.to_owned(), value)));
-    locked.writer.outbox.enqueue(conn, Topic::ProposalSettled, &Value::Object(payload)).await
+    context.writer.outbox.enqueue(conn, Topic::ProposalSettled, &Value::Object(payload)).await
 }

@@ -14,10 +14,10 @@ mod remind;
 mod step;
 mod view;
 
-pub use decide::{Judgement, WrittenEdition};
+pub use decide::{EditionId, NewVerdict};
 pub use draft::ProposalChange;
 pub use due::{DueOutcome, apply_due, apply_due_proposals};
 pub use error::Error;
-pub use remind::remind_of_bypasses;
+pub use remind::remind_of_emergencies;
 pub use step::Person;
 pub use view::{Block, Overlap, ProposalView, ProposedChange, find_proposal};

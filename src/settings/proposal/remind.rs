@@ -2,12 +2,12 @@
 
 use crate::{
     database::{self, Connection, OnSuccess},
-    proposals::{self, UnacknowledgedBypass},
+    proposals::{self, UnacknowledgedEmergency},
     settings::{
-        change::{self, BypassMessage},
+        change::{self, EmergencyMessage},
         proposal::{
             error::Error,
-            step::{self, Locked, Step},
+            step::{self, Step, StepContext},
         },
         writer::SettingsWriter,
     },
@@ -16,16 +16,16 @@ use crate::{
 /// Enqueues a message for each emergency that nobody has acknowledged and whose last message is a day old. Returns the
 /// numbers. An emergency by `psql` has no first message, so the reminder is due at once. Several instances may run this
 /// at once: the lock of the head lets one of them act.
-pub async fn remind_of_bypasses(writer: &SettingsWriter) -> Result<Vec<i64>, Error> {
+pub async fn remind_of_emergencies(writer: &SettingsWriter) -> Result<Vec<i64>, Error> {
     let mut numbers = Vec::new();
     let mut position = 0;
     loop {
         let next = database::read_with_retry(&writer.pool, async |conn| {
             proposals::next_unacknowledged(conn, position).await
         });
-        let Some(bypass) = next.await? else { return Ok(numbers) };
-        position = bypass.number;
-        if step::run(writer, OnSuccess::Commit, &Remind { bypass }).await? {
+        let Some(emergency) = next.await? else { return Ok(numbers) };
+        position = emergency.number;
+        if step::run(writer, OnSuccess::Commit, &Remind { emergency }).await? {
             numbers.push(position);
         }
     }
@@ -33,24 +33,24 @@ pub async fn remind_of_bypasses(writer: &SettingsWriter) -> Result<Vec<i64>, Err
 
 /// Enqueues the reminder of an emergency, if the reminder is still due under the lock.
 struct Remind {
-    bypass: UnacknowledgedBypass,
+    emergency: UnacknowledgedEmergency,
 }
 
 impl Step for Remind {
     type Output = bool;
 
-    async fn run(&self, conn: &mut Connection, locked: &Locked<'_>) -> Result<bool, Error> {
-        let bypass = &self.bypass;
-        let message = BypassMessage {
-            proposal: bypass.number,
-            edition: bypass.edition,
-            revision: bypass.revision,
-            keys: bypass.keys.iter().map(String::as_str).collect(),
-            by: &bypass.bypassed_by,
-            reason: &bypass.reason,
-            request: &bypass.request_id,
+    async fn run(&self, conn: &mut Connection, context: &StepContext<'_>) -> Result<bool, Error> {
+        let emergency = &self.emergency;
+        let message = EmergencyMessage {
+            proposal: emergency.number,
+            edition: emergency.edition,
+            revision: emergency.revision,
+            keys: emergency.keys.iter().map(String::as_str).collect(),
+            by: &emergency.bypassed_by,
+            reason: &emergency.reason,
+            request: &emergency.request_id,
         };
-        let (outbox, scanner) = (&locked.writer.outbox, &locked.writer.scanner);
-        Ok(change::enqueue_bypassed(conn, outbox, scanner, &message, true).await?)
+        let (outbox, scanner) = (&context.writer.outbox, &context.writer.scanner);
+        Ok(change::enqueue_emergency_alert(conn, outbox, scanner, &message, true).await?)
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The person of a step, and the request.
+/// Who runs a step, and in which request.
 #[derive(Debug, Clone)]
 pub struct Person {
     /// The person.
@@ -30,23 +30,23 @@ pub struct Person {
     pub is_delegated: bool,
 }
 
-/// The state of the settings under the lock.
-pub(super) struct Locked<'a> {
+/// The settings of a step: the writer, and the schema and the head under the lock.
+pub(super) struct StepContext<'a> {
     pub(super) writer: &'a SettingsWriter,
     pub(super) schema: &'a Schema,
     pub(super) head: &'a Head,
 }
 
-/// Work under the lock of the head. The lock serializes the steps of all proposals and all writes.
+/// A change of a proposal under the lock of the head. The lock serializes the steps of all proposals and all writes.
 pub(super) trait Step: Sync {
     /// The result.
     type Output: Send;
 
-    /// Does the work in a transaction, which is repeated after a transient error.
+    /// Runs the step in a transaction. A transient error repeats the transaction.
     fn run(
         &self,
         conn: &mut Connection,
-        locked: &Locked<'_>,
+        context: &StepContext<'_>,
     ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn run<S: Step>(
         let conn = transaction.conn();
         let work = async {
             let head = change::lock(conn, schema).await?;
-            step.run(conn, &Locked { writer, schema, head: &head }).await
+            step.run(conn, &StepContext { writer, schema, head: &head }).await
         };
         let result = deadline.within(work).await;
         match transaction.finish(result, on_success).await {
@@ -86,8 +86,8 @@ pub(super) async fn run<S: Step>(
     }
 }
 
-/// Returns the result of the first request with the same idempotency key.
-pub(super) async fn repeated<T: for<'de> Deserialize<'de>>(
+/// Returns the stored result if a request with the same idempotency key ran before.
+pub(super) async fn find_stored_result<T: for<'de> Deserialize<'de>>(
     conn: &mut Connection,
     options: &WriteOptions,
 ) -> Result<Option<T>, Error> {
@@ -95,8 +95,8 @@ pub(super) async fn repeated<T: for<'de> Deserialize<'de>>(
     Ok(idempotency::find(conn, key).await??)
 }
 
-/// Stores `result` for repeated requests.
-pub(super) async fn remember<T: Serialize + Sync>(
+/// Stores `result` for a repeated request with the same idempotency key, and returns `result`.
+pub(super) async fn store_result<T: Serialize + Sync>(
     conn: &mut Connection,
     options: &WriteOptions,
     result: T,

@@ -1,4 +1,4 @@
-//! A proposal as shown to people: content, verdicts, and what stands in the way.
+//! A proposal as shown to people: content, verdicts, and the reasons why it cannot take effect now.
 
 use std::collections::BTreeMap;
 
@@ -234,12 +234,12 @@ async fn blocks(
     }
     let mut predecessor_versions = BTreeMap::new();
     if let Some(after) = content.plan.after {
-        let earlier = proposals::find(conn, after).await?;
-        if earlier.is_none_or(|earlier| earlier.state != State::Applied) {
+        let predecessor = proposals::find(conn, after).await?;
+        if predecessor.is_none_or(|proposal| proposal.state != State::Applied) {
             block("predecessor", Error::Predecessor(after).to_string());
         }
         let keys: Vec<_> = content.edits.keys().cloned().collect();
-        predecessor_versions = proposals::version_written_by(conn, after, &keys).await?;
+        predecessor_versions = proposals::versions_written_by(conn, after, &keys).await?;
     }
     let stale_keys: Vec<_> = content
         .edits
@@ -247,7 +247,7 @@ async fn blocks(
         .filter(|(key, proposed)| {
             let current = rows.iter().find(|row| row.key == **key).and_then(|row| row.version);
             let expected = predecessor_versions.get(*key).copied().or(proposed.version);
-            // A setting of the predecessor gets its version when that is applied.
+            // Without an expected version, the predecessor sets the version when it is applied.
             expected.is_some() && current.map(i64::from) != expected
         })
         .map(|(key, _)| key.as_str())

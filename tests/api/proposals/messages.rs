@@ -158,11 +158,11 @@ async fn an_emergency_alerts_at_once_and_daily_until_acknowledged() {
         json!({"proposal": number, "edition": 1, "revision": 2, "keys": [COOLDOWN], "total": 1,
             "truncated": false, "by": "ana", "reason": "on fire", "is_reminder": false})
     );
-    assert_eq!(instance.remind_of_bypasses().await, [0; 0]);
+    assert_eq!(instance.remind_of_emergencies().await, [0; 0]);
     for day in 1..=2 {
         let_a_day_pass(&app).await;
         let rounds =
-            [(); 6].map(|()| [instance.remind_of_bypasses(), another.remind_of_bypasses()]);
+            [(); 6].map(|()| [instance.remind_of_emergencies(), another.remind_of_emergencies()]);
         let numbers = futures_util::future::join_all(rounds.into_iter().flatten()).await;
         assert_eq!(numbers.concat(), [number], "day {day}");
         let messages = stored(&instance).await;
@@ -172,7 +172,7 @@ async fn an_emergency_alerts_at_once_and_daily_until_acknowledged() {
     let_a_day_pass(&app).await;
     let acknowledgement = json!({"edition": 1, "verdict": "acknowledge"});
     judge(&instance, "ben", number, acknowledgement).await.ok();
-    assert_eq!(instance.remind_of_bypasses().await, [0; 0]);
+    assert_eq!(instance.remind_of_emergencies().await, [0; 0]);
     let last = stored(&instance).await.pop().unwrap();
     assert_eq!((last.0.as_str(), &last.1["verdict"]), ("proposal.judged", &json!("acknowledge")));
 }
@@ -194,8 +194,8 @@ async fn an_emergency_by_psql_alerts_without_its_secret_reason() {
          commit"
     );
     psql::run(&app.db.pool(), sql).await;
-    assert_eq!(instance.remind_of_bypasses().await, [number]);
-    assert_eq!(instance.remind_of_bypasses().await, [0; 0]);
+    assert_eq!(instance.remind_of_emergencies().await, [number]);
+    assert_eq!(instance.remind_of_emergencies().await, [0; 0]);
     let (topic, payload) = stored(&instance).await.pop().unwrap();
     assert_eq!((topic.as_str(), &payload["by"]), ("proposal.bypassed", &json!("eve")));
     assert!(!payload.to_string().contains(&secret), "{payload}");
@@ -230,7 +230,7 @@ async fn an_alert_for_people_names_the_proposal() {
     judge(&instance, "ben", number, objection).await.ok();
     emergency(&instance, "ana").await;
     let_a_day_pass(&app).await;
-    instance.remind_of_bypasses().await;
+    instance.remind_of_emergencies().await;
     instance.start_delivery(QUICK);
     let embeds = receiver.takes(5).await;
     let titles: Vec<_> = embeds.iter().map(|message| &message["embeds"][0]["title"]).collect();

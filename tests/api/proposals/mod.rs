@@ -3,7 +3,6 @@
 mod bad_input;
 mod catalog;
 mod complaints;
-mod doors;
 mod due;
 mod fleet;
 mod invariants;
@@ -12,6 +11,7 @@ mod pages;
 mod people;
 mod races;
 mod repeats;
+mod write_paths;
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Who may approve what, and what an approval is worth after an edit.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     COOLDOWN, PER_DAY, PROMPT, PROPOSALS, apply, approve, blocks, find, get, judge, post, proposal,
@@ -26,6 +26,10 @@ async fn a_protected_setting_changes_by_an_approved_proposal() {
     assert_eq!(value(&app.instance, PER_DAY).await, (json!(5), 2));
     let closed = find(&app.instance, number).await;
     assert_eq!((&closed["state"], &closed["ended_by"]), (&json!("applied"), &json!("ana")));
+    let trail = get(&app.instance, "/admin/global-settings/history?action=decision").send().await;
+    let events = |entry: &Value| entry["new_value"]["event"].as_str().unwrap().to_owned();
+    let events: Vec<_> = trail.ok()["entries"].as_array().unwrap().iter().map(events).collect();
+    assert_eq!(events, ["applied", "approve", "written"]);
     apply(&app.instance, "ana", number).await.problem(409, "proposal_closed");
     approve(&app.instance, "cleo", number).await.problem(409, "proposal_closed");
 }

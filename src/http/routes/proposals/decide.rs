@@ -1,4 +1,4 @@
-//! Verdicts, and the end of proposals.
+//! `/admin/proposals/{number}/…`: verdicts, apply and withdraw.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -24,12 +24,12 @@ use crate::{
     json::FieldError,
     proposals::VerdictKind,
     settings::{
-        self, ChangeResult, GlobalSettingsService, Judgement, ProposalView, SettingsWriter,
+        self, ChangeResult, GlobalSettingsService, NewVerdict, ProposalView, SettingsWriter,
     },
 };
 
 problems! {
-    JudgeProblems: MalformedRequest, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
+    VerdictProblems: MalformedRequest, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
     DelegatedVerdict, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed,
     ProposalNotDue, PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
     RateLimited, Internal, Unavailable, OutcomeUnknown
@@ -50,7 +50,7 @@ problems! {
 
 body! {
     /// A verdict on an edition.
-    struct GivenVerdict {
+    struct VerdictRequest {
         /// The edition that was read; a verdict on an older one is refused.
         #[validate(range(min = 1, max = 2_147_483_647))]
         edition: i64,
@@ -67,12 +67,12 @@ body! {
 
 body! {
     /// The edition to apply.
-    struct AppliedEdition {
+    struct ApplyRequest {
         /// The edition that was read; an older one is refused.
         #[validate(range(min = 1, max = 2_147_483_647))]
         edition: i64,
-        /// With `emergency`, and only then: why nobody can be asked before, in 3 to 500 characters on one line, 3 of them
-        /// visible.
+        /// With `emergency`, and only then: why the change cannot wait for approvals, in 3 to 500 characters on one line,
+        /// 3 of them visible.
         reason: Option<Reason>,
     }
 }
@@ -87,7 +87,7 @@ body! {
 
 /// The proposal after a verdict, and the change, if the proposal was applied.
 #[derive(Debug, Serialize, ToSchema)]
-struct Judged {
+struct VerdictResponse {
     /// The proposal.
     proposal: ProposalView,
     /// The change.
@@ -102,12 +102,12 @@ struct Judged {
     operation_id = "judgeProposal",
     tag = "proposals",
     params(("number" = i64, Path, description = "The number"), StepParameters, StepHeaders),
-    request_body = GivenVerdict,
-    responses((status = 200, description = "The proposal with the verdict", body = Judged), JudgeProblems),
+    request_body = VerdictRequest,
+    responses((status = 200, description = "The proposal with the verdict", body = VerdictResponse), VerdictProblems),
     security(("bearer" = []))
 )]
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
-pub(in crate::http) async fn judge(
+pub(in crate::http) async fn give_verdict(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
@@ -116,25 +116,25 @@ pub(in crate::http) async fn judge(
     PathSegment(path): PathSegment,
     Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders,
-    Body { value: given, bytes }: Body<GivenVerdict>,
+    Body { value: body, bytes }: Body<VerdictRequest>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
-    let applies = given.apply.unwrap_or(false);
-    if applies && given.verdict != VerdictKind::Approve {
-        let detail = "requires the verdict `approve`: every other verdict applies nothing";
+    let applies = body.apply.unwrap_or(false);
+    if applies && body.verdict != VerdictKind::Approve {
+        let detail = "requires the verdict `approve`";
         return Err(Problem::malformed(FieldError::at("/apply", "without_approval", detail)));
     }
     let options = headers.options(&caller, dry_run, &bytes);
     let person = person(caller, request);
-    let judgement = Judgement {
-        edition: i32::try_from(given.edition).unwrap_or(i32::MAX),
-        verdict: given.verdict,
-        note: given.note.unwrap_or_default().trim().to_owned(),
+    let verdict = NewVerdict {
+        edition: i32::try_from(body.edition).unwrap_or(i32::MAX),
+        verdict: body.verdict,
+        note: body.note.unwrap_or_default().trim().to_owned(),
         applies,
     };
-    let change = writer.judge(number, &person, &judgement, &options).await?;
+    let change = writer.give_verdict(number, &person, &verdict, &options).await?;
     let proposal = settings::find_proposal(&pool, &settings, number, None).await?;
-    JsonResponse::ok(&Judged { proposal, changed: change })
+    JsonResponse::ok(&VerdictResponse { proposal, changed: change })
 }
 
 /// Applies a proposal: the changes of its current edition become the current settings.
@@ -144,7 +144,7 @@ pub(in crate::http) async fn judge(
     operation_id = "applyProposal",
     tag = "proposals",
     params(("number" = i64, Path, description = "The number"), WriteParameters, StepHeaders),
-    request_body = AppliedEdition,
+    request_body = ApplyRequest,
     responses(
         (status = 200, description = "The changes as they are stored", body = WriteResponse<ChangeResult>, headers(
             ("ETag" = String, description = "The current revision, as `\"r<revision>\"`"),
@@ -163,7 +163,7 @@ pub(in crate::http) async fn apply(
     Query(parameters): Query<WriteParameters>,
     headers: StepHeaders,
     responder: WriteResponder,
-    Body { value: AppliedEdition { edition, reason }, bytes }: Body<AppliedEdition>,
+    Body { value: ApplyRequest { edition, reason }, bytes }: Body<ApplyRequest>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
     require_reason_of_emergency(parameters.emergency, reason.as_ref())?;
@@ -191,7 +191,7 @@ fn require_reason_of_emergency(is_emergency: bool, reason: Option<&Reason>) -> R
     }
 }
 
-/// Withdraws a proposal. Anybody may, because a withdrawal permits nothing.
+/// Withdraws a proposal. Every administrator may, because a withdrawal changes no setting.
 #[utoipa::path(
     post,
     path = "/admin/proposals/{number}/withdraw",

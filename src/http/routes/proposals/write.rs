@@ -10,6 +10,7 @@ use crate::{
     database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
+        current_fleet::CurrentFleet,
         openapi::problems,
         problem::{Code, Problem},
         request::{
@@ -18,13 +19,12 @@ use crate::{
         },
         response::JsonResponse,
         routes::settings::{SettingChange, unique_keys},
-        write::{ChangeNote, CurrentFleet, StepHeaders, StepParameters},
+        write::{ChangeNote, StepHeaders, StepParameters},
     },
     ids::RequestId,
     proposals::Plan,
     settings::{
-        self, Edit, GlobalSettingsService, ProposalChange, ProposalView, SettingsWriter,
-        WrittenEdition,
+        self, Edit, EditionId, GlobalSettingsService, ProposalChange, ProposalView, SettingsWriter,
     },
 };
 
@@ -129,7 +129,7 @@ pub(in crate::http) async fn propose(
     respond(&pool, &settings, edition, dry_run, StatusCode::CREATED).await
 }
 
-/// Replaces the content of a proposal by a new edition. Approvals of the edition before no longer count.
+/// Replaces the content of a proposal by a new edition. Approvals of earlier editions no longer count.
 #[utoipa::path(
     put,
     path = "/admin/proposals/{number}",
@@ -177,11 +177,11 @@ pub(in crate::http) async fn edit(
 async fn respond(
     pool: &Pool,
     settings: &GlobalSettingsService,
-    edition: WrittenEdition,
+    edition: EditionId,
     dry_run: bool,
     status: StatusCode,
 ) -> Result<JsonResponse, Problem> {
-    let WrittenEdition { number, edition } = edition;
+    let EditionId { number, edition } = edition;
     if dry_run {
         return JsonResponse::ok(&ProposalPreview { dry_run, edition });
     }

@@ -13,11 +13,11 @@ use crate::{
             fields::body,
             query::{NoParameters, Query},
         },
-        response::JsonResponse,
+        response::{JsonResponse, StepResponse},
         routes::sessions::declared::WithSessions,
-        write::{ChangeNote, StepHeaders, StepParameters, StepResponse},
+        write::{ChangeNote, StepHeaders, StepParameters},
     },
-    idempotency::Executed,
+    idempotency::Execution,
     ids::RequestId,
     metrics::Metrics,
     outbox::Outbox,
@@ -101,7 +101,7 @@ pub(in crate::http) async fn stop_starts(
     let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
     let writer = StartsWriter { pool: &pool, scanner: &scanner, outbox: &outbox };
-    let Executed { result: state, is_repeat } = writer.stop(&actor, minutes, &options).await?;
+    let Execution { result: state, is_repeat } = writer.stop(&actor, minutes, &options).await?;
     // A repeated request may have the response of a stop that is over. The other instances notice within seconds, by the
     // task of the metric.
     if !dry_run && !is_repeat {
@@ -137,7 +137,7 @@ pub(in crate::http) async fn resume_starts(
     let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
     let writer = StartsWriter { pool: &pool, scanner: &scanner, outbox: &outbox };
-    let Executed { result: state, is_repeat } = writer.resume(&actor, &options).await?;
+    let Execution { result: state, is_repeat } = writer.resume(&actor, &options).await?;
     if !dry_run && !is_repeat {
         metrics.starts_stopped(state.stopped.is_some());
     }

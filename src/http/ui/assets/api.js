@@ -75,6 +75,18 @@ export function newIdempotencyKey() {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
+/** Returns a function that returns the idempotency key of a request. A retry of the same request reuses its key. */
+export function idempotencyKeys() {
+  let lastText = null;
+  let key = null;
+  return (...content) => {
+    const text = JSON.stringify(content);
+    if (text !== lastText) key = newIdempotencyKey();
+    lastText = text;
+    return key;
+  };
+}
+
 function parseJson(text) {
   try {
     return JSON.parse(text);

@@ -82,9 +82,10 @@ async function start() {
   addEventListener('hashchange', showPage);
   await showPage();
   connectLiveUpdates(document.querySelector('.live'));
-  // The first page does not wait for the number of proposals.
-  const { followWaitingCount } = await import('./waiting-count.js');
+  // The first page does not wait for the number of proposals and for the banners.
+  const [{ followWaitingCount }, { showSafetyBanners }] = await Promise.all([import('./waiting-count.js'), import('./safety-banners.js')]);
   followWaitingCount();
+  showSafetyBanners(document.querySelector('.banners'));
 }
 
 start();

@@ -1,6 +1,6 @@
 // SVG charts of changes over time. Each chart is drawn for its current width and is followed by a table of the same data.
 import { h, isolate, setChildren, svg } from './dom.js';
-import { dateTimeElement, formatDateTime, formatValue, humanize, label, pluralize, timePreference, truncate, valueElement } from './format.js';
+import { capitalize, dateTimeElement, formatDateTime, formatValue, humanize, label, pluralize, timePreference, truncate, valueElement } from './format.js';
 import { link, table, tableRow } from './page.js';
 
 const HEIGHT = 120;
@@ -9,11 +9,19 @@ const AXIS_Y = HEIGHT - 22;
 // A bar is a link, and a target has at least 24 pixels: WCAG 2.5.8.
 const MIN_TARGET_WIDTH = 24;
 
-const GROUPS = { changed: 'Changes', restored: 'Restored', other: 'Rejected or cleaned up' };
-const GROUP_OF_ACTION = { rollback: 'restored', refused: 'other', secret_cleanup: 'other' };
+// The mark of a release: a label above the bars.
+const MARK_HEIGHT = 24;
+const MARK_CHARACTER_WIDTH = 7;
+const MAX_MARK_LENGTH = 20;
 
-/** Draws the number of changes over time from the response of `GET …/timeline`. `linkTo(since, until)` is the link of a bar. */
-export function timelineChart(data, linkTo) {
+const GROUPS = { changed: 'Changes', restored: 'Restored', decided: 'Decisions', other: 'Rejected or cleaned up' };
+const GROUP_OF_ACTION = { rollback: 'restored', decision: 'decided', refused: 'other', secret_cleanup: 'other' };
+
+/**
+ * Draws the number of changes over time from the response of `GET …/timeline`. `linkTo(since, until)` is the link of a bar.
+ * `releases` are marked at the times of their naming.
+ */
+export function timelineChart(data, linkTo, releases = []) {
   const since = Date.parse(data.since);
   // A range of zero length would have no scale.
   const until = Math.max(Date.parse(data.until), since + 1000);
@@ -24,17 +32,51 @@ export function timelineChart(data, linkTo) {
   const legend = h('ul.legend', { 'aria-hidden': 'true' }, groups.map(([group, name]) =>
     h('li', null, svg('svg', { width: 14, height: 14 }, rectangle(group, 1, 1, 12, 12)), name)));
   const tableContainer = h('div');
+  const marks = releases.map((release) => ({ ...release, time: Date.parse(release.made_at) }))
+    .filter(({ time }) => time >= since && time <= until).sort((a, b) => a.time - b.time);
   return chart(caption, [legend, tableContainer], (width) => {
     const bars = mergeBuckets(data, Math.floor((width - MARGIN.left - MARGIN.right) / MIN_TARGET_WIDTH));
     const highest = Math.max(...bars.map((bar) => bar.count));
     const x = linearScale(since, until, MARGIN.left, width - MARGIN.right);
-    const y = linearScale(0, highest, AXIS_Y, MARGIN.top);
+    const y = linearScale(0, highest, AXIS_Y, MARGIN.top + (marks.length > 0 ? MARK_HEIGHT : 0));
     const rows = bars.map((bar) => [dateTimeElement(bar.start), dateTimeElement(bar.end), ...groups.map(([group]) => bar[group])]);
     setChildren(tableContainer, dataTable('Entries over time', columns, rows));
     return svg('svg', { width, height: HEIGHT, role: 'group', 'aria-label': `${caption}. Each bar links to its entries.` },
       hatchPattern(), timeAxis(since, until, x, width), gridline(highest, y, width),
-      bars.map((bar) => stackedBar(bar, x, y, linkTo, since, until)));
+      bars.map((bar) => stackedBar(bar, x, y, linkTo, since, until)), releaseMarks(marks, x, width));
   });
+}
+
+/** Draws the marks of releases, each a line with the name above the bars. Names that would overlap become one mark. */
+function releaseMarks(marks, x, width) {
+  const groups = [];
+  let rightEdge = -Infinity;
+  for (const mark of marks) {
+    const { name } = mark;
+    const labelWidth = Math.max(MIN_TARGET_WIDTH, truncate(name, MAX_MARK_LENGTH).length * MARK_CHARACTER_WIDTH + 12);
+    const left = Math.min(x(mark.time), width - MARGIN.right - labelWidth);
+    if (left < rightEdge) {
+      groups.at(-1).releases.push(mark);
+      continue;
+    }
+    rightEdge = left + labelWidth + MARK_CHARACTER_WIDTH * 3;
+    groups.push({ left, labelWidth, releases: [mark] });
+  }
+  return groups.map((group) => releaseMark(group, x));
+}
+
+function releaseMark({ left, labelWidth, releases }, x) {
+  const [{ name }] = releases;
+  const isSingle = releases.length === 1;
+  const text = truncate(name, MAX_MARK_LENGTH) + (isSingle ? '' : ` +${releases.length - 1}`);
+  const boxWidth = isSingle ? labelWidth : labelWidth + MARK_CHARACTER_WIDTH * 3;
+  const describe = (release) => `release ${release.name}, revision ${release.revision}, named ${formatDateTime(release.time)}`;
+  const description = capitalize(releases.map(describe).join('; '));
+  return svg('a', { class: 'release-mark', href: isSingle ? `#/history/releases/${encodeURIComponent(name)}` : '#/history/releases', 'aria-label': description },
+    svg('title', null, description),
+    releases.map(({ time }) => svg('line', { x1: x(time), x2: x(time), y1: MARK_HEIGHT, y2: AXIS_Y })),
+    svg('rect', { x: left, y: 0, width: boxWidth, height: MARK_HEIGHT, rx: 4 }),
+    svg('text', { x: left + 6, y: 16 }, text));
 }
 
 /** Merges adjacent buckets until at most `limit` bars are left. */
@@ -47,7 +89,7 @@ function mergeBuckets({ since, until, step_seconds: stepSeconds, buckets }, limi
   for (const { start: bucketStart, counts } of buckets) {
     const offset = (stepOf(bucketStart) - firstStep) * step;
     const start = firstStep * step + Math.floor(offset / barDuration) * barDuration;
-    if (!bars.has(start)) bars.set(start, { start, end: start + barDuration - 1, count: 0, counts: {}, changed: 0, restored: 0, other: 0 });
+    if (!bars.has(start)) bars.set(start, { start, end: start + barDuration - 1, count: 0, counts: {}, changed: 0, restored: 0, decided: 0, other: 0 });
     const bar = bars.get(start);
     for (const [action, count] of Object.entries(counts)) {
       bar.count += count;

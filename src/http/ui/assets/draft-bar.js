@@ -1,6 +1,6 @@
 // The bar below the page that shows the number of unsaved changes, with buttons to discard and to review.
 import { h, isolate, setChildren, showToast, subscribe } from './dom.js';
-import { draft, draftChanged, errorOf, inducedErrors, scheduleValidation } from './draft.js';
+import { draft, draftChanged, errorOf, inducedErrors, needsApproval, scheduleValidation } from './draft.js';
 import { label, pluralize } from './format.js';
 
 /** Discards the draft, and offers to undo. */
@@ -29,17 +29,20 @@ async function openReview() {
 /** Shows the bar in `container`, and updates the bar with the draft. */
 export function showDraftBar(container) {
   const summary = h('p');
+  const reviewButton = h('button.primary', { type: 'button', onclick: openReview });
   setChildren(container, summary, h('div.row', null,
-    h('button', { type: 'button', onclick: discardDraft }, 'Discard'),
-    h('button.primary', { type: 'button', onclick: openReview }, 'Review and save')));
+    h('button', { type: 'button', onclick: discardDraft }, 'Discard'), reviewButton));
   const draw = () => {
     // Hiding the focused button would move the focus to the top of the document.
     if (draft.size === 0 && container.contains(document.activeElement)) document.querySelector('main').focus({ preventScroll: true });
     container.hidden = draft.size === 0;
+    reviewButton.textContent = needsApproval() ? 'Review and propose' : 'Review and save';
     setChildren(summary, draftSummary());
   };
   subscribe('shortcut-review', openReview);
   subscribe('draft', draw);
+  // The settings know which of them need approvals.
+  subscribe('settings', draw);
   draw();
 }
 

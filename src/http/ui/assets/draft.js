@@ -21,6 +21,9 @@ export let inducedErrors = new Map();
 const STORAGE_KEY = 'brune.draft';
 const STORED_FIELDS = ['key', 'base', 'version', 'value', 'raw', 'parseError', 'validationError'];
 
+/** Returns whether the draft changes a setting that needs approvals. */
+export const needsApproval = () => [...draft.keys()].some((key) => store.settings.get(key)?.approvals > 0);
+
 /** Returns the error of an entry, or null. */
 export const errorOf = (entry) => entry.parseError ?? entry.validationError ?? entry.serviceError ?? null;
 
@@ -82,6 +85,8 @@ export const requestBody = (reason) => ({ reason, changes: validEntries().map(({
 // The service would reject a whole request because of one invalid entry.
 const validEntries = () => [...draft.values()].filter((entry) => entry.value !== undefined && !entry.validationError && !entry.theirs);
 
+const VALID_CODES = new Set(['approval_required', 'change_frozen']);
+
 let pendingValidation = null;
 
 /** Validates the draft with a dry run. */
@@ -97,6 +102,8 @@ async function validateDraft() {
   } catch (problem) {
     // Other failures, such as no connection, are left to saving, which validates again.
     if (problem.code === 'version_conflict') markConflicts(problem);
+    // The service checks approvals and freezes last: the values are valid, and can be proposed.
+    else if (VALID_CODES.has(problem.code)) setServiceErrors(entries, []);
     else if (problem.errors?.length > 0) setServiceErrors(entries, problem.errors);
   }
 }

@@ -6,6 +6,7 @@ import { morph, poll } from './live-table.js';
 import { showOutbox } from './outbox.js';
 import { badge, button, historyHash, link, longText, table, tableRow } from './page.js';
 import { errorAlert, pageHeader } from './parts.js';
+import { safetySections } from './safety-section.js';
 import { loadSettings, store } from './store.js';
 
 /** Shows the page. `message` is the ID of an outbox message to scroll to. */
@@ -17,9 +18,9 @@ export async function show(body, { message = '', status = '', sink = '', topic =
   const outbox = h('section', null, h('h2', null, 'Outbox'));
   const loadInstances = async () => drawInstances(summary, rows, await fetchJson('/admin/instances', null, { signal }));
   setChildren(body,
-    pageHeader('Fleet and audit', 'The instances of the service, the integrity of the audit trail, and messages to other services.'), error,
+    pageHeader('Fleet and audit', 'The instances of the service, freezes and stops, the integrity of the audit trail, and messages to other services.'), error,
     h('section', null, h('h2', null, 'Instances'), h('div.stack', null, summary, table('Instances', INSTANCE_COLUMNS, rows))),
-    auditChain(signal), outbox);
+    safetySections(signal), auditChain(signal), outbox);
   const refresh = poll(2000, loadInstances, error, signal);
   await Promise.all([
     loadInstances().catch((problem) => setChildren(error, errorAlert(problem, refresh))),

@@ -30,6 +30,13 @@ export function formatDateTime(date) {
   return new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (utc ? ' UTC' : '');
 }
 
+/** Creates a `<time>` with date and time without seconds. */
+export function minuteElement(date) {
+  const { utc } = timePreference;
+  const options = { dateStyle: 'medium', timeStyle: 'short', ...(utc ? { timeZone: 'UTC' } : {}) };
+  return h('time', { datetime: date }, new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (utc ? ' UTC' : ''));
+}
+
 /** Creates a `<time>` with the relative time. Its tooltip has date and time. */
 export const relativeTimeElement = (date) => h('time', { datetime: date }, relativeTime(date));
 
@@ -71,6 +78,9 @@ export function detectKeyPrefix(keys) {
 
 /** Returns the display name of a setting: “Cooldown minutes” for `BRUNE_COOLDOWN_MINUTES`. */
 export const label = (key) => sentenceCase((key.startsWith(keyPrefix) ? key.slice(keyPrefix.length) : key).toLowerCase());
+
+/** Creates the display name of a setting with its key below. */
+export const settingName = (key) => [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))];
 
 /** Returns `name` with spaces and a capital: “Brune business” for `brune_business`. */
 export const sentenceCase = (name) => capitalize(humanize(name));

@@ -1,6 +1,7 @@
 // The history page: the list of changes with filters and charts, and the page of a single entry.
 import { fetchJson } from './api.js';
 import { timelineChart, valueChart } from './charts.js';
+import { decisionSentence, decisionSubject, isDecision } from './decisions.js';
 import { valueDiff } from './diff.js';
 import { debounce, h, isolate, setChildren, showToast, subscribe } from './dom.js';
 import { dateTimeElement, formatDateTime, humanize, label, pluralize, relativeTimeElement, timePreference, valueElement } from './format.js';
@@ -8,22 +9,25 @@ import { downloadButtons } from './history-export.js';
 import { liveTable, morph, pageReader } from './live-table.js';
 import { badge, button, definitionList, historyHash, labeledField, link, muted, revisionLink, selectField, settingLink, tableRow } from './page.js';
 import { emptyState, errorAlert, pageHeader } from './parts.js';
+import { loadReleases, openNameDialog, showReleases } from './releases.js';
 import { openRollback } from './restore.js';
 import { replaceParameters } from './route.js';
 import { loadSettings, store } from './store.js';
+import { formatTimeInput, parseTimeInput } from './time-fields.js';
 
 const PATH = '/admin/global-settings/history';
 const FILTER_LABELS = { key: 'Setting', changed_by: 'Changed by', action: 'Action', request_id: 'Request', revision: 'Revision', since: 'From', until: 'To' };
 const ACTION_KINDS = { update: 'accent', rollback: 'warning', refused: 'danger' };
-const ACTIONS = ['seed', 'import', 'update', 'reset', 'rollback', 'refused', 'secret_cleanup'];
+const ACTIONS = ['seed', 'import', 'update', 'reset', 'rollback', 'refused', 'secret_cleanup', 'decision'];
 const MAX_SUGGESTIONS = 6;
 
 /** Shows the list of entries, or the entry in the path. */
 export async function show(body, parameters, signal) {
   // The history can be read even if the settings are invalid.
   if (store.revision === 0) await loadSettings().catch(() => null);
-  const [id] = parameters.rest;
-  await (id ? showEntry(body, id, signal) : showList(body, parameters, signal));
+  const [id, name] = parameters.rest;
+  if (id === 'releases') await showReleases(body, name, parameters, signal);
+  else await (id ? showEntry(body, id, signal) : showList(body, parameters, signal));
 }
 
 async function showList(body, parameters, signal) {
@@ -75,9 +79,23 @@ async function showList(body, parameters, signal) {
 function listHeader(filters, onrestored) {
   const downloads = h('div.row', { role: 'group', 'aria-label': 'Download these entries' }, downloadButtons(PATH, filters));
   const revision = Number(filters.revision);
-  if (!revision) return pageHeader('History', 'All changes of settings: who, when and why. Earlier values can be restored.', downloads);
-  return pageHeader(`Revision ${revision}`, 'The changes that were saved together as this revision.', previousRevisionButton(revision, onrestored), downloads);
+  if (!revision) return pageHeader('History', 'All changes of settings: who, when and why. Earlier values can be restored.', link('#/history/releases', 'Releases'), downloads);
+  const names = h('span');
+  showNames(names, revision);
+  return pageHeader([`Revision ${revision} `, names], 'The changes that were saved together as this revision.',
+    nameButton(revision, () => showNames(names, revision)), previousRevisionButton(revision, onrestored), downloads);
 }
+
+/** Shows the releases of `revision` as badges. */
+async function showNames(container, revision) {
+  const releases = await loadReleases().catch(() => []);
+  setChildren(container, releases.filter((release) => release.revision === revision).map(({ name }) => [
+    h('a.badge.accent', { href: `#/history/releases/${encodeURIComponent(name)}` }, isolate(name)), ' ']));
+}
+
+const nameButton = (revision, onnamed) => button('Name this revision…', async () => {
+  if (await openNameDialog(revision)) onnamed?.();
+});
 
 const previousRevisionButton = (revision, onrestored) => revision > 1
   && rollbackButton(`Roll back to revision ${revision - 1}`, { toRevision: revision - 1 }, onrestored);
@@ -134,23 +152,6 @@ function matchingKeys(text) {
   return [...store.settings.keys()].filter((key) => key.toLowerCase().includes(part));
 }
 
-/** Formats an ISO time for a `datetime-local` field, which has no time zone of its own. */
-function formatTimeInput(text) {
-  const date = new Date(text);
-  if (Number.isNaN(Number(date))) return '';
-  const offset = timePreference.utc ? 0 : date.getTimezoneOffset() * 60_000;
-  return new Date(date - offset).toISOString().slice(0, 19);
-}
-
-/** Parses the value of a `datetime-local` field. The end of a range includes its whole minute or second. */
-function parseTimeInput(text, isEnd) {
-  if (!text) return '';
-  const hasSeconds = text.length > 16;
-  const lastSecond = hasSeconds ? text.slice(0, 19) : `${text}:59`;
-  const time = isEnd ? `${lastSecond}.999` : text;
-  return new Date(timePreference.utc ? `${time}Z` : time).toISOString();
-}
-
 function filterChips(filters, changeFilters, form) {
   const entries = Object.entries(filters);
   if (entries.length === 0) return null;
@@ -196,22 +197,25 @@ function emptyList(filters) {
 }
 
 const actionBadge = ({ action }) => badge(ACTION_KINDS[action], humanize(action));
+const subject = (entry) => (isDecision(entry) ? decisionSubject(entry) : settingLink(entry.key));
 const userLink = ({ changed_by: user }) => link(historyHash({ changed_by: user }), isolate(user));
 
 function entryRow(entry, onrestored) {
   const { id, key, reason, changed_at: time, revision, request_id: request } = entry;
   return tableRow(COLUMNS, { 'data-id': id },
-    [settingLink(key), ' ', actionBadge(entry), h('div.hint', null, h('code', null, isolate(key)))],
+    [subject(entry), ' ', actionBadge(entry), !isDecision(entry) && h('div.hint', null, h('code', null, isolate(key)))],
     changeContent(entry),
     h('div.reason-text', null, isolate(reason)),
-    [userLink(entry), h('div', null, link(`#/history/${id}`, relativeTimeElement(time), h('span.visually-hidden', null, ', entry of ', isolate(label(key)))))],
+    [userLink(entry), h('div', null, link(`#/history/${id}`, relativeTimeElement(time), h('span.visually-hidden', null, ', entry of ', isDecision(entry) ? 'a decision' : isolate(label(key)))))],
     [revision === null ? muted('none') : revisionLink(revision, 'revision'),
       h('div.hint', null, h('a', { href: historyHash({ request_id: request }), title: `Request ${request}` }, 'same request')),
       h('div.restore', null, restoreAction(entry, onrestored))]);
 }
 
 /** Draws the change of an entry, or why there is no value to show. */
-function changeContent({ action, old_value: before, new_value: after }) {
+function changeContent(entry) {
+  const { action, old_value: before, new_value: after } = entry;
+  if (isDecision(entry)) return decisionSentence(entry);
   if (action === 'refused') return muted('Rejected. The submitted value is not stored.');
   return action === 'secret_cleanup' ? muted('A secret was deleted. Its value is not stored.') : valueDiff(before, after);
 }
@@ -228,11 +232,14 @@ async function drawCharts(container, filters, signal) {
   const { key } = filters;
   const card = (title, figure) => h('section.card.padded', null, h('h2', null, title), figure);
   try {
-    const [timeline, { entries }] = await Promise.all([
+    const [timeline, { entries }, releases] = await Promise.all([
       fetchJson(`${PATH}/timeline`, filters, { signal }),
       key ? fetchJson(PATH, { key, limit: 200 }, { signal }) : {},
+      // The chart is useful without the releases.
+      loadReleases(signal).catch(() => []),
     ]);
-    const activity = timeline.buckets.length > 0 && timelineChart(timeline, (since, until) => historyHash({ ...filters, since, until }));
+    const activity = timeline.buckets.length > 0
+      && timelineChart(timeline, (since, until) => historyHash({ ...filters, since, until }), releases);
     const values = key && valueChart(key, entries);
     setChildren(container, activity && card('Activity', activity), values && card('Values', values));
   } catch (problem) {
@@ -250,12 +257,15 @@ async function showEntry(body, id, signal) {
   subscribe('settings', drawRestore, signal);
   const canUndo = version && before !== null && store.settings.has(key);
   const sameRevision = h('section');
-  setChildren(body, pageHeader(['Change to ', isolate(label(key))], [h('code', null, isolate(key)), ' ', actionBadge(entry)], copyLinkButton()),
+  const hasSetting = !isDecision(entry);
+  setChildren(body, pageHeader(hasSetting ? ['Change to ', isolate(label(key))] : 'Decision',
+    [hasSetting ? h('code', null, isolate(key)) : decisionSubject(entry), ' ', actionBadge(entry)], copyLinkButton()),
     h('div.card.padded.stack', null,
-      h('div', null, h('h2', null, 'Change'), changeContent(entry)),
+      h('div', null, h('h2', null, hasSetting ? 'Change' : 'Decision'), changeContent(entry)),
       entryDetails(entry),
       h('div.row', null, restore, canUndo && rollbackButton('Undo this change', { auditId: id, key, version }, openHistory),
-        link(historyHash({ key }), 'History of this setting'))),
+        revision && nameButton(revision),
+        link(historyHash({ key }), hasSetting ? 'History of this setting' : 'All decisions of this kind'))),
     sameRevision);
   if (revision) showSameRevision(sameRevision, entry, openHistory, signal);
 }
@@ -263,13 +273,13 @@ async function showEntry(body, id, signal) {
 function entryDetails(entry) {
   const { id, version, revision, changed_at: time, request_id: request } = entry;
   return definitionList('dl.field-list', {
-    Reason: isolate(entry.reason),
-    'Changed by': userLink(entry),
+    Reason: entry.reason && isolate(entry.reason),
+    [isDecision(entry) ? 'Decided by' : 'Changed by']: userLink(entry),
     Time: [dateTimeElement(time), ' · ', relativeTimeElement(time)],
     Before: version && valueElement(entry.old_value),
     After: version && valueElement(entry.new_value),
     Version: version,
-    Revision: revision ? revisionLink(revision, 'revision') : 'none, because no value was changed',
+    Revision: revision ? revisionLink(revision, 'revision') : !isDecision(entry) && 'none, because no value was changed',
     Request: h('a.mono', { href: historyHash({ request_id: request }) }, isolate(request)),
     'Entry ID': h('span.mono', null, isolate(id)),
   });

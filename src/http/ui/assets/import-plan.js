@@ -1,12 +1,15 @@
-// The plan of an import: what each entry would change, which entries are selected, the reason, the import itself.
-import { newIdempotencyKey, Problem, request } from './api.js';
+// The plan of an import: what each entry would change, which entries are selected, the reason, the import itself or a
+// proposal of the same changes.
+import { idempotencyKeys, newIdempotencyKey, Problem, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { h, isolate, setChildren, subscribe, uniqueId } from './dom.js';
 import { capitalize, label, pluralize, relativeTimeElement, toSentence, valueElement } from './format.js';
 import { markOwnRevision } from './live.js';
 import { badge, button, link, table, tableRow } from './page.js';
 import { errorAlert, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
+import { ProposeOptions, showEmergency } from './propose-options.js';
 import { isEqual } from './rules.js';
+import { ensureSettings, loadSettings, store } from './store.js';
 
 const PATH = '/admin/config/import';
 
@@ -26,6 +29,8 @@ const EXCLUSION_REASONS = {
   locked: 'Set by the environment only.',
   same: 'No change.',
 };
+// The settings have changed since the preview.
+const OUTDATED_CODES = new Set(['plan_outdated', 'version_conflict']);
 const isImportable = (entry) => !EXCLUSION_REASONS[entry.class];
 
 const p = (...content) => h('p', null, content);
@@ -47,7 +52,7 @@ export function showImportPlan(container, plan, options) {
 
 class ImportPlan {
   constructor(container, plan, { documentRequest, loadPlan, signal, onrestart }) {
-    Object.assign(this, { container, plan, documentRequest, loadPlan, signal, onrestart, selectedClass: '', preparedRequest: null, isBusy: false });
+    Object.assign(this, { container, plan, documentRequest, loadPlan, signal, onrestart, selectedClass: '', preparedRequest: null, idempotencyKeyOf: idempotencyKeys(), isBusy: false });
     this.reason = reasonField();
     this.wait = waitCheckbox();
     this.title = h('h3', { tabindex: '-1' }, 'Preview');
@@ -56,12 +61,22 @@ class ImportPlan {
     this.errors = h('div', { 'aria-live': 'polite' });
     this.selectionSummary = h('p', { role: 'status' });
     this.submitButton = h('button.primary', { type: 'submit' });
+    this.options = new ProposeOptions({
+      verb: 'Import',
+      onchange: () => this.updateSelection(),
+      onemergency: () => this.runExclusively(() => this.submit({ emergency: true })),
+      isValid: () => !this.submitButton.disabled && this.reason.validate(),
+    });
+    for (const name of ['safety', 'settings']) subscribe(name, () => this.updateSelection(), signal);
+    // The settings know which of them need approvals.
+    ensureSettings().catch(() => null);
     const onsubmit = (event) => {
       event.preventDefault();
       this.runExclusively(() => this.submit());
     };
     this.form = h('form.card.padded.stack', { novalidate: true, onsubmit },
-      h('h3', null, 'Import'), this.selectionSummary, this.reason.element, this.wait.element, this.errors, h('div.row', null, this.submitButton));
+      h('h3', null, 'Import'), this.selectionSummary, this.options.element, this.reason.element, this.wait.element, this.errors,
+      h('div.row', null, this.submitButton, this.options.buttons));
     this.element = h('div.stack', null, this.title, this.notice, this.content, this.form);
     // A conflict is imported only if the user decides so.
     for (const entry of plan.entries) entry.isSelected = entry.class === 'change';
@@ -116,8 +131,11 @@ class ImportPlan {
     const selectedCount = this.selectedEntries.length;
     const importableCount = this.plan.entries.filter(isImportable).length;
     this.selectionSummary.textContent = `${selectedCount} of ${pluralize(importableCount, 'entry', 'entries')} selected.`;
-    this.submitButton.textContent = `Import ${pluralize(selectedCount, 'setting')}`;
-    this.submitButton.disabled = selectedCount === 0;
+    this.options.update(this.selectedEntries.map(({ key }) => key));
+    const { isProposing } = this.options;
+    this.wait.element.hidden = isProposing;
+    this.submitButton.textContent = `${isProposing ? 'Propose' : 'Import'} ${pluralize(selectedCount, 'setting')}`;
+    for (const submitButton of [this.submitButton, ...this.options.buttons]) submitButton.disabled = selectedCount === 0;
     this.form.hidden = importableCount === 0;
     this.preparedRequest = null;
   }
@@ -127,29 +145,52 @@ class ImportPlan {
     if (this.isBusy) return;
     this.isBusy = true;
     setChildren(this.errors);
-    await task().catch((problem) => setChildren(this.errors, errorAlert(problem)));
+    await task().catch(async (problem) => {
+      const unassignedErrors = this.options.plan.showErrors(problem.errors ?? []);
+      const isShown = problem.errors?.length > 0 && unassignedErrors.length === 0;
+      const rejection = await this.options.handleRejection(problem);
+      setChildren(this.errors, rejection ?? (isShown ? h('p.error', null, 'Nothing was proposed. Correct the plan.') : errorAlert(problem)));
+    });
     this.isBusy = false;
   }
 
-  async submit() {
+  async submit({ emergency = false } = {}) {
     if (!this.reason.validate()) return;
     const reason = this.reason.value();
+    const isProposing = this.options.isProposing && !emergency;
+    if (isProposing && !this.options.plan.validate()) return;
     try {
+      if (isProposing) {
+        await this.propose(reason);
+        return;
+      }
       // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
-      if (this.preparedRequest?.reason !== reason) {
-        this.preparedRequest = { reason, idempotencyKey: newIdempotencyKey(), ...await this.selectionRequest() };
+      if (this.preparedRequest?.reason !== reason || this.preparedRequest.emergency !== emergency) {
+        this.preparedRequest = { reason, emergency, idempotencyKey: newIdempotencyKey(), ...await this.selectionRequest() };
       }
       const { body, planId, idempotencyKey } = this.preparedRequest;
-      const query = { plan_id: planId, on_unknown: 'skip', reason, wait: this.wait.isChecked() && 'applied' };
+      const query = { plan_id: planId, on_unknown: 'skip', reason, wait: this.wait.isChecked() && 'applied', emergency };
       const { data } = await request('POST', PATH, { body, query, idempotencyKey });
       markOwnRevision(data.revision);
       rememberReason(reason);
+      if (data.proposal) showEmergency(data);
       showImportResult(this.container, data, this.plan, this.onrestart);
     } catch (problem) {
       // Nothing was stored, because the settings have changed since the preview.
-      if (problem.code !== 'plan_outdated') throw problem;
+      if (!OUTDATED_CODES.has(problem.code)) throw problem;
       await this.reload();
     }
+  }
+
+  /** Proposes the selected entries, on the versions that the preview has shown. */
+  async propose(reason) {
+    if (store.revision < this.plan.base_revision) await loadSettings();
+    const entries = this.selectedEntries;
+    const isOutdated = ({ key, current }) => !isEqual(store.settings.get(key)?.value, current);
+    if (entries.some(isOutdated)) throw new Problem(409, { code: 'plan_outdated' });
+    const changes = entries.map(({ key, imported: value }) => ({ key, value, version: store.settings.get(key).version }));
+    const proposal = await this.options.propose({ reason, changes }, this.idempotencyKeyOf);
+    showProposalResult(this.container, proposal, this.onrestart);
   }
 
   /** Returns the request that imports the selected entries only: their document and the ID of its plan. */
@@ -243,6 +284,14 @@ function selectionInput(entry, onchange) {
   if (className === 'change') return option('checkbox', true, 'Import', `Import ${key}`);
   return h('fieldset', null, h('legend.visually-hidden', null, 'Value of ', isolate(key)),
     option('radio', false, 'Keep current value'), option('radio', true, 'Import value'));
+}
+
+function showProposalResult(container, { number, changes }, onrestart) {
+  const title = h('h3', { tabindex: '-1' }, `Proposed ${pluralize(changes.length, 'change')}`);
+  setChildren(container, h('div.stack', null,
+    h('div.note.success', null, title, p('Nothing was imported yet. See ', link(`#/proposals/${number}`, `proposal ${number}`), '.')),
+    p(button('Import another document', onrestart))));
+  title.focus();
 }
 
 function showImportResult(container, data, plan, onrestart) {

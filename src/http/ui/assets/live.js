@@ -70,5 +70,6 @@ function showBanner({ keys, changed_by: user, changed_at: time, reason, revision
       h('button', { type: 'button', onclick: () => banner.remove() }, 'Dismiss')));
   const container = document.querySelector('.banners');
   container.append(banner);
-  while (container.children.length > MAX_BANNERS) container.firstChild.remove();
+  const banners = [...container.children].filter((child) => child.classList.contains('banner'));
+  for (const oldest of banners.slice(0, -MAX_BANNERS)) oldest.remove();
 }

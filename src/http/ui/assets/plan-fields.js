@@ -2,43 +2,11 @@
 import { h, isolate, setChildren, uniqueId } from './dom.js';
 import { relativeTime, timePreference, toSentence } from './format.js';
 import { button, labeledField } from './page.js';
+import { formatSchedule, formatTimeInput, parseTimeInput, timeWithOffset } from './time-fields.js';
 
-const DEFAULT_GRACE_MINUTES = 30;
+export const DEFAULT_GRACE_MINUTES = 30;
 const MAX_GRACE_MINUTES = 10_080;
 const MAX_DAYS_AHEAD = 366;
-
-/** Returns `UTC+01:00`: the offset that the browser's time zone has at `date`, or `UTC` if preferred. */
-function offsetName(date) {
-  const minutes = timePreference.utc ? 0 : -date.getTimezoneOffset();
-  const twoDigits = (number) => String(number).padStart(2, '0');
-  const distance = Math.abs(minutes);
-  return minutes === 0 ? 'UTC' : `UTC${minutes < 0 ? '-' : '+'}${twoDigits(Math.floor(distance / 60))}:${twoDigits(distance % 60)}`;
-}
-
-/** Returns the text of a `datetime-local` field, which has no offset: `2026-12-24T18:00`. */
-function inputText(date) {
-  const offset = timePreference.utc ? 0 : date.getTimezoneOffset() * 60_000;
-  return new Date(date.getTime() - offset).toISOString().slice(0, 16);
-}
-
-/** Returns the date of a `datetime-local` field, or null if the field is empty. */
-function inputDate(text) {
-  if (!text) return null;
-  return new Date(timePreference.utc ? `${text}Z` : text);
-}
-
-/** Returns date, time and offset for a reader: `Dec 24, 2026, 6:00 PM UTC+01:00`. */
-export function formatSchedule(time) {
-  const date = new Date(time);
-  const options = { dateStyle: 'medium', timeStyle: 'short', ...(timePreference.utc ? { timeZone: 'UTC' } : {}) };
-  return `${new Intl.DateTimeFormat(undefined, options).format(date)} ${offsetName(date)}`;
-}
-
-/** Returns date and time with the offset for a request: `2026-12-24T18:00:00+01:00`. */
-function timeWithOffset(date) {
-  const offset = offsetName(date);
-  return `${inputText(date)}:00${offset === 'UTC' ? 'Z' : offset.slice(3)}`;
-}
 
 /** Creates a labelled field with a hint and an error: `{ element, input, hint, showError(message) }`. */
 function fieldWithError(title, attributes, hintText) {
@@ -56,15 +24,15 @@ function fieldWithError(title, attributes, hintText) {
 }
 
 const AT_HINT = 'Without a time, somebody applies the proposal by hand.';
-const GRACE_HINT = 'How long after that time the proposal is still applied. Later it fails and changes nothing.';
-const AFTER_HINT = 'The number of an earlier proposal that has to be applied before.';
+const GRACE_HINT = 'How long after that time the proposal is still applied. After that, the proposal fails and changes nothing.';
+const AFTER_HINT = 'The number of an earlier proposal that has to be applied first.';
 
 /** The fields of a plan, and their values. */
 class PlanFields {
   constructor({ at, grace_minutes: grace, after }) {
     this.initialAt = at;
     this.at = fieldWithError(['Apply at ', h('span.muted', null, `(${timePreference.utc ? 'UTC' : 'local time'}, optional)`)], {
-      type: 'datetime-local', name: 'at', value: at ? inputText(new Date(at)) : '', min: inputText(new Date()), oninput: () => this.update(),
+      type: 'datetime-local', name: 'at', value: at ? formatTimeInput(at, false) : '', min: formatTimeInput(new Date(), false), oninput: () => this.update(),
     }, AT_HINT);
     this.grace = fieldWithError('Grace period in minutes', {
       type: 'number', name: 'grace_minutes', min: 1, max: MAX_GRACE_MINUTES, step: 1, value: String(grace ?? DEFAULT_GRACE_MINUTES),
@@ -80,7 +48,8 @@ class PlanFields {
   }
 
   get date() {
-    return inputDate(this.at.input.value);
+    const time = parseTimeInput(this.at.input.value);
+    return time ? new Date(time) : null;
   }
 
   /** Shows the chosen time with its offset. Without a time there is no grace period. */
@@ -105,7 +74,7 @@ class PlanFields {
     if (!date && !after) return undefined;
     const grace = date && Number(this.grace.input.value);
     // The field has no seconds, so a time that was not edited is returned as it is.
-    const isEdited = !this.initialAt || this.at.input.value !== inputText(new Date(this.initialAt));
+    const isEdited = !this.initialAt || this.at.input.value !== formatTimeInput(this.initialAt, false);
     return {
       ...(date && { at: isEdited ? timeWithOffset(date) : this.initialAt }),
       // The default is omitted, as the service omits it.
@@ -130,7 +99,6 @@ class PlanFields {
     const { date } = this;
     // A half-filled field has no value.
     if (!date) return this.at.input.validity.badInput ? 'enter date and time, or clear the time' : null;
-    if (Number.isNaN(date.getTime())) return 'enter date and time';
     if (date <= Date.now()) return 'the time must be in the future';
     return date - Date.now() > MAX_DAYS_AHEAD * 86_400_000 ? `the time must be within ${MAX_DAYS_AHEAD} days` : null;
   }
@@ -155,7 +123,7 @@ function integerError(input, max = Infinity) {
 /**
  * Creates the fields of a plan: `{ element, value(), validate(), showErrors(errors) }`.
  *
- * `initial` is the plan of a proposal, `{ at, grace_minutes, after }` without what is not set. `value()` returns such a plan
+ * `initial` is the plan of a proposal: `{ at, grace_minutes, after }`, each optional. `value()` returns such a plan
  * with the offset of the browser's time zone in `at`, for `plan` in the body of a request, or undefined if nothing is set.
  * `validate()` shows the errors, focuses the first invalid field, and returns whether the plan is valid. `showErrors(errors)`
  * shows the errors of a problem at their fields, and returns the errors of other parts of the request.

@@ -1,6 +1,6 @@
-// What a person can do with a proposal: the step that is next, and the other steps. The service decides in the end.
+// The steps that a person can take with a proposal: the next one, and the others. The service checks every step again.
 import { pluralize } from './format.js';
-import { formatSchedule } from './plan-fields.js';
+import { formatSchedule } from './time-fields.js';
 
 // Blocks that an emergency bypasses. All other rules hold in an emergency too.
 const BYPASSED_BLOCKS = ['not_approved', 'not_due', 'change_frozen'];
@@ -64,21 +64,21 @@ function openSteps(proposal, ownEdition, person) {
   if (ownEdition) return steps(disabledApprove, `You wrote edition ${ownEdition.edition}, so another person has to approve the proposal.`);
   const missingApprovals = needed - approvals.length;
   if (approvals.some(isMine)) {
-    const waitsFor = missingApprovals > 0 ? `${pluralize(missingApprovals, 'more approval')} of other people ${missingApprovals === 1 ? 'is' : 'are'} needed.` : 'The objection has to be settled first.';
+    const waitsFor = missingApprovals > 0 ? `${pluralize(missingApprovals, 'more approval')} of other people ${missingApprovals === 1 ? 'is' : 'are'} needed.` : 'An objection blocks the proposal.';
     return steps(disabledApprove, `You have approved this edition. ${waitsFor}`);
   }
   const isLastApproval = missingApprovals <= 1 && objections.every(isMine) && codes.length === 1;
   const objectionEnds = hasObjected ? 'Your approval ends your objection. ' : '';
   if (!isLastApproval) return steps(approve, objectionEnds || null);
   return steps({ id: 'approve-and-apply', text: 'Approve and apply…' },
-    `${objectionEnds}After your approval, nothing stands in the way: you can apply the proposal at once.`, [{ id: 'approve', text: 'Approve only…' }]);
+    `${objectionEnds}Your approval is the last one needed: you can apply the proposal at once.`, [{ id: 'approve', text: 'Approve only…' }]);
 }
 
 /** Returns the steps of a proposal that has enough approvals. */
 function approvedSteps({ plan }, codes, steps, mayApprove) {
   const additionalSteps = mayApprove ? [{ id: 'approve', text: 'Approve…' }] : [];
   const apply = { id: 'apply', text: 'Apply…' };
-  if (codes.length === 0) return steps(apply, 'Nothing stands in the way.', additionalSteps);
+  if (codes.length === 0) return steps(apply, 'The proposal can be applied now.', additionalSteps);
   const disabledApply = { ...apply, disabled: true };
   if (codes.includes('predecessor')) return steps(disabledApply, `Proposal ${plan.after} has to be applied first.`, additionalSteps);
   if (codes.includes('not_due')) return steps(null, `Nothing is left to do: the service applies the proposal on ${formatSchedule(plan.at)} by itself.`, additionalSteps);

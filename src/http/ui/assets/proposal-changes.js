@@ -1,16 +1,14 @@
 // The content of a proposal: its changes beside the current values, its plan, and the comparison of two editions.
 import { valueDiff } from './diff.js';
 import { h, isolate, setChildren } from './dom.js';
-import { label, relativeTimeElement, valueElement } from './format.js';
+import { label, relativeTimeElement, settingName, valueElement } from './format.js';
 import { badge, definitionList, labeledField, muted, table, tableRow } from './page.js';
-import { proposalLink, scheduleElement } from './proposal-words.js';
+import { DEFAULT_GRACE_MINUTES } from './plan-fields.js';
+import { proposalLink, scheduleElement } from './proposal-text.js';
 import { describeEffect, isEqual } from './rules.js';
 import { store } from './store.js';
 
 const CHANGE_COLUMNS = { Setting: 'w14', Change: '', Notes: 'w14' };
-const DEFAULT_GRACE_MINUTES = 30;
-
-const settingName = (key) => [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))];
 
 /** Returns whether a setting was changed since the edition was written. */
 export function isStale({ key, version, current_version: current }, { state, plan, blocks }) {

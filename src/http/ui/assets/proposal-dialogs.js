@@ -1,5 +1,5 @@
 // The dialogs of a proposal: a verdict, the application, the withdrawal. Each is bound to the edition on the screen.
-import { fetchJson, newIdempotencyKey, request } from './api.js';
+import { fetchJson, idempotencyKeys, newIdempotencyKey, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { h, isolate, setChildren } from './dom.js';
 import { label, pluralize } from './format.js';
@@ -29,7 +29,7 @@ const DIALOGS = {
   apply: { title: 'Apply', action: 'Apply', applies: true, doneText: 'Applied', about: 'The changes below become the current settings at once.' },
   emergency: {
     title: 'Apply as emergency:', action: 'Apply as emergency', applies: true, isEmergency: true, doneText: 'Applied as emergency',
-    about: 'The changes below become the current settings at once: without the missing approvals, before the scheduled time, and in spite of a freeze. An alert is sent, and sent again every day until another person acknowledges the change.',
+    about: 'The changes below become the current settings at once: without the missing approvals, before the scheduled time, and also during a freeze. An alert is sent, and sent again every day until another person acknowledges the change.',
   },
 };
 
@@ -47,9 +47,9 @@ export function openStepDialog(step, proposal, onopen) {
 
 class StepDialog {
   constructor(texts, proposal, close) {
-    Object.assign(this, { texts, proposal, close, lastRequest: null });
+    Object.assign(this, { texts, proposal, close, idempotencyKeyOf: idempotencyKeys() });
     this.note = texts.note && h('textarea', { name: 'note', rows: 2, maxlength: String(MAX_NOTE_LENGTH), dir: 'auto', autofocus: true });
-    this.reason = texts.isEmergency && reasonField('Why nobody can be asked before');
+    this.reason = texts.isEmergency && reasonField('Why the change cannot wait for approvals');
     this.errors = h('div', { 'aria-live': 'assertive' });
     this.submitButton = h(`button${texts.isEmergency ? '.danger' : '.primary'}`, { type: 'submit', autofocus: !texts.note && !texts.isEmergency }, texts.action);
   }
@@ -104,11 +104,8 @@ class StepDialog {
     const path = `${proposalPath(number)}/${verdict ? 'verdicts' : 'apply'}`;
     const body = verdict ? { edition, verdict, ...(note && { note }), ...(applies && { apply: true }) }
       : { edition, ...(isEmergency && { reason: this.reason.value() }) };
-    // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
-    const text = JSON.stringify(body);
-    if (this.lastRequest?.text !== text) this.lastRequest = { text, idempotencyKey: newIdempotencyKey() };
-    const { data } = await request('POST', path, { query: { emergency: isEmergency }, body, idempotencyKey: this.lastRequest.idempotencyKey });
-    // A verdict has the change as a member, and the application is the change.
+    const { data } = await request('POST', path, { query: { emergency: isEmergency }, body, idempotencyKey: this.idempotencyKeyOf(body) });
+    // The response to a verdict has the change as a member; the response to an application is the change.
     const revision = applies ? (verdict ? data.changed : data).revision : null;
     if (revision) markOwnRevision(revision);
     const result = revision ? `: ${pluralize(changes.length, 'change')} as revision ${revision}` : '';

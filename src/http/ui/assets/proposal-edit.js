@@ -1,5 +1,5 @@
 // The dialog that writes a new edition of a proposal: values, reason and plan.
-import { fetchJson, newIdempotencyKey, request } from './api.js';
+import { fetchJson, idempotencyKeys, request } from './api.js';
 import { h, isolate, setChildren, uniqueId } from './dom.js';
 import { settingField } from './fields.js';
 import { formatValue, label, relativeTimeElement, toSentence } from './format.js';
@@ -13,13 +13,13 @@ import { store } from './store.js';
 
 /**
  * Opens the dialog. Returns a promise of `{ text }` after a new edition was written, `{ isOutdated: true }` if the user
- * discards the own edit for a newer edition, or undefined if cancelled.
+ * discards the own edit because of a newer edition, or undefined if cancelled.
  */
 export const openEditDialog = (proposal) => openDialog((close) => new EditDialog(proposal, close).dialogParts());
 
 class EditDialog {
   constructor(proposal, close) {
-    Object.assign(this, { proposal, close, edition: proposal.edition, lastRequest: null });
+    Object.assign(this, { proposal, close, edition: proposal.edition, idempotencyKeyOf: idempotencyKeys() });
     // A field may depend on the value of another setting, so the values are known before the fields.
     this.initialValues = new Map(proposal.changes.map(({ key, value }) => [key, value]));
     this.changes = new Map();
@@ -109,18 +109,15 @@ class EditDialog {
     const earlierKeys = await keysOf(plan?.after);
     const changes = [...this.changes.values()].map(({ key, value, version }) => ({ key, value, ...(!earlierKeys.includes(key) && { version }) }));
     const body = { reason: this.reason.value(), changes, ...(plan && { plan }) };
-    // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
-    const text = JSON.stringify([this.edition, body]);
-    if (this.lastRequest?.text !== text) this.lastRequest = { text, idempotencyKey: newIdempotencyKey() };
     const headers = { 'If-Match': `"e${this.edition}"` };
-    const { data } = await request('PUT', proposalPath(number), { headers, body, idempotencyKey: this.lastRequest.idempotencyKey });
+    const { data } = await request('PUT', proposalPath(number), { headers, body, idempotencyKey: this.idempotencyKeyOf(this.edition, body) });
     rememberReason(body.reason);
     return { text: `Wrote edition ${data.edition} of proposal ${number}.` };
   }
 
   async handleError(problem) {
     if (problem.code === 'edition_mismatch') {
-      await this.showNewerEdition(problem).catch((error) => setChildren(this.errors, errorAlert(error)));
+      await this.showNewerEdition().catch((error) => setChildren(this.errors, errorAlert(error)));
       return;
     }
     if (problem.code === 'version_conflict') {
@@ -151,7 +148,7 @@ class EditDialog {
   }
 }
 
-/** Returns the keys of an earlier proposal. It determines the versions of these keys, so a request omits them. */
+/** Returns the keys of an earlier proposal, which determines the versions of these keys, so that a request omits the versions. */
 async function keysOf(number) {
   if (!number) return [];
   // The service reports an unknown number as an error of the plan.

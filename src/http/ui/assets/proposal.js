@@ -1,4 +1,4 @@
-// The page of one proposal: content, verdicts, what stands in the way, and the step that is next for the user.
+// The page of one proposal: content, verdicts, the reasons why it cannot take effect now, and the next step of the user.
 import { fetchJson } from './api.js';
 import { emit, h, isolate, setChildren, showToast, subscribe } from './dom.js';
 import { relativeTimeElement } from './format.js';
@@ -8,7 +8,7 @@ import { errorAlert, pageHeader } from './parts.js';
 import { isSamePerson, stepsOf } from './proposal-actions.js';
 import { changeTable, editionDiff, editionsElement, isStale, planElement } from './proposal-changes.js';
 import { openStepDialog, openWithdrawDialog, proposalPath } from './proposal-dialogs.js';
-import { blockSentences, proposalHash, scheduleElement, stateBadges, summaryOf } from './proposal-words.js';
+import { blockSentences, proposalLink, scheduleElement, stateBadges, summaryOf } from './proposal-text.js';
 import { session } from './session.js';
 import { loadPinnedValues, loadSettings } from './store.js';
 
@@ -229,4 +229,4 @@ function verdictTable({ verdicts, edition, standing: { needed } }) {
   }));
 }
 
-const overlapItem = ({ number, at }) => h('li', null, link(proposalHash(number), `Proposal ${number}`), at ? [', scheduled for ', scheduleElement(at)] : ', without a time');
+const overlapItem = ({ number, at }) => h('li', null, proposalLink(number), at ? [', scheduled for ', scheduleElement(at)] : ', without a time');

@@ -1,17 +1,17 @@
-// The proposals page: the proposals that wait for the user, that are open, and that are over; and the page of one proposal.
+// The proposals page: the proposals that wait for the user, that are open, and that are closed; and the page of one proposal.
 import { fetchJson } from './api.js';
 import { h, isolate, setChildren } from './dom.js';
 import { label, pluralize, relativeTimeElement } from './format.js';
 import { liveTable, poll } from './live-table.js';
 import { labeledField, link, selectField, tableRow } from './page.js';
 import { emptyState, pageHeader } from './parts.js';
-import { keyNames, proposalHash, stateElement } from './proposal-words.js';
+import { keyNames, proposalHash, stateElement } from './proposal-text.js';
 import { replaceParameters } from './route.js';
 import { ensureSettings, store } from './store.js';
 
 const PATH = '/admin/proposals';
 const REFRESH_INTERVAL = 5000;
-const OVER_STATES = ['applied', 'failed', 'withdrawn'];
+const CLOSED_STATES = ['applied', 'failed', 'withdrawn'];
 const COLUMNS = { Proposal: '', Settings: 'w14', State: 'w-state', 'Proposed by': 'w10' };
 
 /** The lists by the parameter `show`: name, query, and the text of an empty list. */
@@ -26,10 +26,10 @@ const LISTS = {
     query: { state: 'open' },
     empty: ['No open proposals', 'Edit a protected setting and choose “Propose” in the review to ask other people for their approval.'],
   },
-  over: {
-    name: 'Over',
+  closed: {
+    name: 'Closed',
     query: {},
-    empty: ['No proposal is over', 'Applied, failed and withdrawn proposals appear here.'],
+    empty: ['No closed proposals', 'Applied, failed and withdrawn proposals appear here.'],
   },
 };
 
@@ -50,7 +50,7 @@ export async function show(body, parameters, signal) {
 async function showLists(body, parameters, signal) {
   const listName = LISTS[parameters.show] ? parameters.show : 'waiting';
   const { name } = LISTS[listName];
-  const filters = { by: parameters.by ?? '', key: parameters.key ?? '', state: OVER_STATES.includes(parameters.state) ? parameters.state : '' };
+  const filters = { by: parameters.by ?? '', key: parameters.key ?? '', state: CLOSED_STATES.includes(parameters.state) ? parameters.state : '' };
   const list = h('section', { 'aria-label': name });
   const pollError = h('div');
   let proposals = null;
@@ -90,7 +90,7 @@ function filterForm(listName, filters, changeFilters) {
   return h('form.filters', { role: 'search', 'aria-label': 'Filter the proposals', novalidate: true, onsubmit },
     labeledField('Setting', keyInput), h('datalist', { id: 'proposal-keys' }, keys.map((value) => h('option', { value }, label(value)))),
     labeledField('Proposed by', byInput),
-    listName === 'over' && selectField('State', 'state', OVER_STATES, filters.state, (state) => changeFilters({ state })),
+    listName === 'closed' && selectField('State', 'state', CLOSED_STATES, filters.state, (state) => changeFilters({ state })),
     h('button', { type: 'submit' }, 'Filter'));
 }
 
@@ -101,7 +101,7 @@ function createTable(listName, filters, signal) {
   return liveTable({
     name: `${name}, newest first`,
     columns: COLUMNS,
-    load: listName === 'over' && !filters.state ? overReader(fullQuery, signal) : (cursor, limit) => readPage(fullQuery, cursor, limit, signal),
+    load: listName === 'closed' && !filters.state ? closedReader(fullQuery, signal) : (cursor, limit) => readPage(fullQuery, cursor, limit, signal),
     id: ({ number }) => String(number),
     // Numbers grow in the order of creation.
     date: ({ number }) => number,
@@ -119,7 +119,7 @@ async function readPage(query, cursor, limit, signal) {
 }
 
 /** Returns a reader of the proposals that are not open. The service has no filter for them: few proposals are open. */
-const overReader = (query, signal) => async (cursor, limit) => {
+const closedReader = (query, signal) => async (cursor, limit) => {
   let next = cursor;
   let rows = [];
   do {

@@ -1,17 +1,18 @@
-// The rollback dialog: a preview by a dry run, the reason, then the rollback.
-import { fetchJson, newIdempotencyKey, request } from './api.js';
+// The rollback dialog: a preview by a dry run, the reason, then the rollback, or a proposal of the same changes.
+import { fetchJson, idempotencyKeys, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { h, isolate, setChildren, showToast } from './dom.js';
-import { label, pluralize, relativeTimeElement, toSentence } from './format.js';
+import { label, pluralize, relativeTimeElement, settingName, toSentence } from './format.js';
 import { markOwnRevision } from './live.js';
 import { button, table, tableRow } from './page.js';
 import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
+import { ProposeOptions, showEmergency } from './propose-options.js';
 
 const PATH = '/admin/global-settings/rollback';
 
 /**
  * Opens the rollback dialog. `target` is `{ auditId, key }` to undo the change of an audit entry, `{ key, toVersion }` to
- * restore a version, or `{ toRevision }` to restore all values of a revision.
+ * restore a version, `{ toRevision }` to restore all values of a revision, or `{ toRelease }` of a release.
  *
  * Returns a promise of the response, or undefined if cancelled.
  */
@@ -20,63 +21,98 @@ export async function openRollback(target) {
   return openDialog((close) => new Rollback(target, preview, close).dialogParts());
 }
 
-/** Returns the preview `{ body, plan }`, or `{ problem }`. */
+// The plan can still be proposed.
+const PROPOSABLE_CODES = new Set(['approval_required', 'change_frozen']);
+
+/** Returns the preview `{ body, plan, rejection }`, or `{ problem }`. `rejection` is why the plan can only be proposed. */
 async function loadPreview(target) {
   try {
     const body = await requestBody(target);
     // A dry run requires a reason as well, but does not store the reason.
-    const { data: plan } = await request('POST', PATH, { query: { dry_run: true }, body: { ...body, reason: 'preview' } });
-    return { body, plan };
+    const dryRun = async (query) => (await request('POST', PATH, { query: { dry_run: true, ...query }, body: { ...body, reason: 'preview' } })).data;
+    let rejection = null;
+    const plan = await dryRun().catch((problem) => {
+      if (!PROPOSABLE_CODES.has(problem.code)) throw problem;
+      rejection = problem;
+      // The plan of an emergency is the same, and a dry run changes nothing.
+      return dryRun({ emergency: true });
+    });
+    return { body, plan, rejection };
   } catch (problem) {
     return { problem };
   }
 }
 
 /** Returns the request body with the current version or revision, so that a later change leads to a conflict. */
-async function requestBody({ auditId, key, toVersion, toRevision }) {
-  if (toRevision) return { to_revision: toRevision, revision: (await fetchJson('/admin/global-settings')).revision };
+async function requestBody({ auditId, key, toVersion, toRevision, toRelease }) {
+  if (toRevision || toRelease) {
+    const { revision } = await fetchJson('/admin/global-settings');
+    return toRelease ? { to_release: toRelease, revision } : { to_revision: toRevision, revision };
+  }
   const { version } = await fetchJson(`/admin/global-settings/${encodeURIComponent(key)}`);
   return auditId ? { audit_id: auditId, version } : { key, to_version: toVersion, version };
 }
 
-function dialogTitle({ auditId, key, toVersion, toRevision }) {
+function dialogTitle({ auditId, key, toVersion, toRevision, toRelease }) {
+  if (toRelease) return ['Roll back to release ', isolate(toRelease)];
   if (toRevision) return `Roll back to revision ${toRevision}`;
   return auditId ? ['Undo a change to ', isolate(label(key))] : ['Restore version ', toVersion, ' of ', isolate(label(key))];
 }
 
 class Rollback {
   constructor(target, preview, close) {
-    Object.assign(this, { target, preview, close, lastRequest: null });
+    Object.assign(this, { target, preview, close, idempotencyKeyOf: idempotencyKeys() });
     this.reason = reasonField();
     this.wait = waitCheckbox();
     this.plan = h('div.stack');
     this.errors = h('div', { 'aria-live': 'polite' });
-    this.fields = h('div.stack', null, this.reason.element, this.wait.element);
     this.submitButton = h('button.primary', { type: 'submit' }, 'Restore');
     this.cancelButton = button('Cancel', () => close());
+    this.options = new ProposeOptions({
+      verb: 'Restore',
+      onchange: () => this.drawButtons(),
+      onemergency: () => this.send(() => this.restore({ emergency: true })),
+      isValid: () => !this.submitButton.disabled && this.reason.validate(),
+    });
+    this.fields = h('div.stack', null, this.options.element, this.reason.element, this.wait.element);
     this.draw();
   }
 
   dialogParts() {
     return {
       title: dialogTitle(this.target),
-      about: 'Restored values are saved as new versions. The history is kept.',
+      about: 'Restored values become new versions. The history is kept.',
       wide: true,
       body: [this.plan, this.fields, this.errors],
-      actions: [this.cancelButton, this.submitButton],
+      actions: [this.cancelButton, this.options.buttons, this.submitButton],
       submit: () => this.submit(),
     };
   }
 
+  get isPossible() {
+    const { plan } = this.preview;
+    return plan?.changed.length > 0 && plan.refused.length === 0;
+  }
+
   draw(notice) {
-    const { problem, plan } = this.preview;
-    const isPossible = plan?.changed.length > 0 && plan.refused.length === 0;
+    const { problem, plan, rejection } = this.preview;
+    const { isPossible } = this;
     setChildren(this.plan, notice, problem ? errorAlert(problem, () => this.reload()) : planElements(plan));
     this.fields.hidden = !isPossible;
-    this.submitButton.disabled = !isPossible;
+    this.options.update(plan?.changed.map(({ key }) => key) ?? []);
+    if (rejection) this.options.handleRejection(rejection);
+    this.drawButtons();
     // Without a field to fill in, the focus belongs on the only button that works.
     this.cancelButton.toggleAttribute('autofocus', !isPossible);
     (isPossible ? this.reason.input : this.cancelButton).focus();
+  }
+
+  drawButtons() {
+    const { isProposing } = this.options;
+    this.wait.element.hidden = isProposing;
+    this.submitButton.textContent = isProposing ? 'Propose' : 'Restore';
+    this.submitButton.disabled = !this.isPossible;
+    for (const optionButton of this.options.buttons) optionButton.disabled = !this.isPossible;
   }
 
   async reload(notice) {
@@ -84,26 +120,42 @@ class Rollback {
     this.draw(notice);
   }
 
-  async submit() {
-    if (this.submitButton.disabled || !this.reason.validate()) return;
+  submit() {
+    if (this.submitButton.disabled || !this.reason.validate()) return null;
+    if (!this.options.isProposing) return this.send(() => this.restore());
+    return this.options.plan.validate() ? this.send(() => this.propose()) : null;
+  }
+
+  async restore({ emergency = false } = {}) {
     const body = { ...this.preview.body, reason: this.reason.value() };
-    // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
-    const requestText = JSON.stringify(body);
-    if (this.lastRequest?.text !== requestText) this.lastRequest = { text: requestText, idempotencyKey: newIdempotencyKey() };
+    const query = { wait: this.wait.isChecked() ? 'applied' : null, emergency };
+    const { data } = await request('POST', PATH, { body, query, idempotencyKey: this.idempotencyKeyOf('restore', body, query) });
+    handleRestored(data, body.reason);
+    this.close(data);
+  }
+
+  async propose() {
+    const changes = this.preview.plan.changed.map(({ key, new_value: value, version }) => ({ key, value, version: version - 1 }));
+    await this.options.propose({ reason: this.reason.value(), changes }, this.idempotencyKeyOf);
+    this.close();
+  }
+
+  /** Calls `perform()`, and shows its error. */
+  async send(perform) {
     this.submitButton.disabled = true;
     setChildren(this.errors);
     try {
-      const query = { wait: this.wait.isChecked() ? 'applied' : null };
-      const { data } = await request('POST', PATH, { body, query, idempotencyKey: this.lastRequest.idempotencyKey });
-      handleRestored(data, body.reason);
-      this.close(data);
+      await perform();
     } catch (problem) {
+      const rejection = await this.options.handleRejection(problem);
       // Another user has changed the setting since the preview.
-      if (problem.status === 409 || problem.status === 412) {
+      if (!rejection && (problem.status === 409 || problem.status === 412)) {
         await this.reload(conflictNote(problem));
         return;
       }
-      setChildren(this.errors, errorAlert(problem));
+      const unassignedErrors = this.options.plan.showErrors(problem.errors ?? []);
+      const isShown = problem.errors?.length > 0 && unassignedErrors.length === 0;
+      setChildren(this.errors, rejection ?? (isShown ? h('p.error', null, 'Nothing was proposed. Correct the plan.') : errorAlert(problem)));
       this.submitButton.disabled = false;
     }
   }
@@ -116,6 +168,7 @@ function handleRestored(data, reason) {
     return;
   }
   markOwnRevision(data.revision);
+  if (data.proposal) showEmergency(data);
   showToast(`Restored ${pluralize(data.changed.length, 'setting')} as revision ${data.revision}. ${rolloutText(data)}`);
 }
 
@@ -145,7 +198,7 @@ function planElements({ changed, unchanged, ignored, changed_since: laterChanges
 function changeRow({ key, old_value: before, new_value: after, version }, laterChanges) {
   const laterChange = laterChanges.find((change) => change.key === key);
   return tableRow(COLUMNS, null,
-    [isolate(label(key)), h('div.hint', null, h('code', null, isolate(key)))],
+    settingName(key),
     [valueDiff(before, after), h('div.hint', null, `saved as version ${version}`)],
     laterChange ? [isolate(laterChange.changed_by), ' ', relativeTimeElement(laterChange.changed_at), h('div.hint', null, `version ${laterChange.version}`)] : 'none');
 }

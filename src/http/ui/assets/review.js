@@ -1,11 +1,12 @@
-// The review dialog: the changes and their effect, the resolution of conflicts, the reason, saving.
-import { newIdempotencyKey, request } from './api.js';
+// The review dialog: the changes and their effect, the resolution of conflicts, the reason, saving or proposing.
+import { idempotencyKeys, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { emit, h, isolate, setChildren, showToast, subscribe } from './dom.js';
 import { assignErrors, clearStoredDraft, draft, errorOf, markConflicts, rebase, requestBody } from './draft.js';
 import { label, pluralize, relativeTimeElement, toSentence, valueElement } from './format.js';
 import { markOwnRevision } from './live.js';
 import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
+import { ProposeOptions, showEmergency } from './propose-options.js';
 import { describeEffect, isEqual } from './rules.js';
 import { loadPinnedValues, loadSettings, store } from './store.js';
 
@@ -14,31 +15,38 @@ export function openReviewDialog() {
   const subscriptions = new AbortController();
   return openDialog((close) => {
     const review = new Review(close);
-    subscribe('draft', () => review.draw(), subscriptions.signal);
-    subscribe('pinned', () => review.draw(), subscriptions.signal);
+    for (const name of ['draft', 'pinned', 'settings', 'safety']) subscribe(name, () => review.draw(), subscriptions.signal);
     return review.dialogParts();
   }).finally(() => subscriptions.abort());
 }
 
 class Review {
   constructor(close) {
-    Object.assign(this, { close, resolutions: new Map(), isSaving: false, lastRequest: null, drawnState: null });
+    Object.assign(this, { close, resolutions: new Map(), isSaving: false, idempotencyKeyOf: idempotencyKeys(), wasProposing: false, drawnState: null });
     this.reason = reasonField();
     this.wait = waitCheckbox();
+    this.options = new ProposeOptions({
+      verb: 'Save',
+      onchange: () => this.draw(),
+      onemergency: () => this.save({ emergency: true }),
+      isValid: () => !this.submitButton.disabled && this.reason.validate(),
+    });
+    this.title = h('span');
     this.changes = h('div.stack');
     this.errors = h('div', { 'aria-live': 'assertive' });
     this.submitButton = h('button.primary', { type: 'submit' });
-    this.saveFields = h('div.stack', null, this.reason.element, this.wait.element);
+    this.submitHint = h('span');
+    this.saveFields = h('div.stack', null, this.options.element, this.reason.element, this.wait.element);
     this.draw();
   }
 
   dialogParts() {
-    const hint = h('span.hint.push-left', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' to submit');
+    const hint = h('span.hint.push-left', null, h('kbd', null, 'Ctrl'), ' ', h('kbd', null, 'Enter'), ' ', this.submitHint);
     return {
-      title: 'Review and save',
+      title: this.title,
       wide: true,
       body: [this.changes, this.saveFields, this.errors],
-      actions: [hint, h('button', { type: 'button', onclick: () => this.close() }, 'Cancel'), this.submitButton],
+      actions: [hint, h('button', { type: 'button', onclick: () => this.close() }, 'Cancel'), this.options.buttons, this.submitButton],
       submit: () => this.submit(),
     };
   }
@@ -54,15 +62,28 @@ class Review {
       this.close();
       return;
     }
+    const hasConflicts = conflicts.length > 0;
+    this.options.update(entries.map(({ key }) => key));
+    const { isProposing } = this.options;
+    // The note on a freeze is outdated once the freeze has ended.
+    if (this.wasProposing && !isProposing) setChildren(this.errors);
+    this.wasProposing = isProposing;
+    this.title.textContent = isProposing ? 'Review and propose' : 'Review and save';
+    this.wait.element.hidden = isProposing;
+    // A hidden field loses the focus, and the keyboard would no longer reach the dialog.
+    const losesFocus = hasConflicts && this.saveFields.contains(document.activeElement);
+    this.saveFields.hidden = hasConflicts;
+    for (const optionButton of this.options.buttons) optionButton.disabled = hasConflicts;
+    const verb = isProposing ? 'Propose' : 'Save';
+    this.submitHint.textContent = hasConflicts ? 'to continue' : `to ${verb.toLowerCase()}`;
+    this.submitButton.textContent = hasConflicts ? 'Continue' : `${verb} ${pluralize(entries.length, 'change')}`;
+    this.submitButton.disabled = this.isSaving || (!hasConflicts && entries.some(errorOf));
     // Drawing unchanged content again would take the focus from its fields.
     const state = JSON.stringify([entries.map((entry) => [entry.key, entry.value, entry.theirs, errorOf(entry)]), [...store.pinned], store.runningSessions]);
     if (state === this.drawnState) return;
     this.drawnState = state;
-    const hasConflicts = conflicts.length > 0;
-    this.saveFields.hidden = hasConflicts;
-    this.submitButton.textContent = hasConflicts ? 'Continue' : `Save ${pluralize(entries.length, 'change')}`;
-    this.submitButton.disabled = this.isSaving || (!hasConflicts && entries.some(errorOf));
     setChildren(this.changes, hasConflicts ? conflicts.map((entry) => this.conflict(entry)) : entries.map((entry) => this.change(entry)));
+    if (losesFocus) this.changes.querySelector('input')?.focus();
   }
 
   change(entry) {
@@ -95,7 +116,8 @@ class Review {
 
   submit() {
     if (this.isSaving) return null;
-    return this.conflicts.length > 0 ? this.resolveConflicts() : this.save();
+    if (this.conflicts.length > 0) return this.resolveConflicts();
+    return this.options.isProposing ? this.propose() : this.save();
   }
 
   resolveConflicts() {
@@ -111,22 +133,33 @@ class Review {
     this.reason.input.focus();
   }
 
-  async save() {
-    if (this.submitButton.disabled || !this.reason.validate()) return;
+  save({ emergency = false } = {}) {
+    return this.send(async (body, keys) => {
+      const query = { wait: this.wait.isChecked() ? 'applied' : null, emergency };
+      const idempotencyKey = this.idempotencyKeyOf('save', body, query);
+      const { data } = await request('PATCH', '/admin/global-settings', { query, body, idempotencyKey });
+      this.handleSaved(data, body.reason, keys);
+    });
+  }
+
+  propose() {
+    return this.send(async (body, keys) => {
+      await this.options.propose(body, this.idempotencyKeyOf);
+      this.removeFromDraft(keys);
+    }, () => this.options.plan.validate());
+  }
+
+  /** Calls `perform(body, keys)` if the reason and `validate()` allow, and shows the error. */
+  async send(perform, validate = () => true) {
+    if (this.submitButton.disabled || !this.reason.validate() || !validate()) return;
     const body = requestBody(this.reason.value());
-    const keys = body.changes.map((change) => change.key);
-    // A retry of the same request reuses its idempotency key. If only the response was lost, the service repeats it.
-    const requestText = JSON.stringify(body);
-    if (this.lastRequest?.text !== requestText) this.lastRequest = { text: requestText, idempotencyKey: newIdempotencyKey() };
     this.setSaving(true);
     setChildren(this.errors);
     try {
-      const query = { wait: this.wait.isChecked() ? 'applied' : null };
-      const { data } = await request('PATCH', '/admin/global-settings', { query, body, idempotencyKey: this.lastRequest.idempotencyKey });
-      this.handleSaved(data, body.reason, keys);
+      await perform(body, body.changes.map((change) => change.key));
     } catch (problem) {
       this.setSaving(false);
-      this.handleError(problem);
+      await this.handleError(problem);
     }
   }
 
@@ -138,28 +171,38 @@ class Review {
   handleSaved(data, reason, keys) {
     markOwnRevision(data.revision);
     rememberReason(reason);
-    // Entries that were added during the request stay in the draft.
-    for (const key of keys) draft.delete(key);
-    this.close();
-    emit('draft');
-    clearStoredDraft();
+    this.removeFromDraft(keys);
     const { length: count } = data.changed;
     const text = count === 0 ? 'No changes: the settings already had these values.'
       : `Saved ${pluralize(count, 'change')} as revision ${data.revision}. ${rolloutText(data)}`;
     showToast(text);
-    if (count > 0) showSavedBanner(data.revision, text);
+    if (data.proposal) showEmergency(data);
+    else if (count > 0) showSavedBanner(data.revision, text);
     loadSettings().then(loadPinnedValues).catch(() => null);
   }
 
-  handleError(problem) {
+  /** Removes the changes of `keys` from the draft. Entries that were added during the request stay. */
+  removeFromDraft(keys) {
+    for (const key of keys) draft.delete(key);
+    this.close();
+    emit('draft');
+    clearStoredDraft();
+  }
+
+  async handleError(problem) {
     if (problem.code === 'version_conflict') {
       markConflicts(problem);
       setChildren(this.errors, h('p', null, 'Nothing was saved: another user has changed the same settings. Resolve the conflicts above and save again.'));
       loadSettings().catch(() => null);
       return;
     }
+    const rejection = await this.options.handleRejection(problem);
+    if (rejection) {
+      setChildren(this.errors, rejection);
+      return;
+    }
     const hasErrors = problem.errors?.length > 0;
-    const unassignedErrors = hasErrors ? assignErrors(problem.errors) : [];
+    const unassignedErrors = hasErrors ? assignErrors(this.options.plan.showErrors(problem.errors)) : [];
     emit('draft');
     const areAllShown = hasErrors && unassignedErrors.length === 0;
     setChildren(this.errors, areAllShown ? h('p.error', null, 'Nothing was saved. Fix the errors above.') : errorAlert(problem));

@@ -34,6 +34,8 @@ export async function show(body, { search = '', category = '', show: showOption 
   subscribe('settings', () => list.update(), signal);
   subscribe('draft', () => list.updateDraft(), signal);
   subscribe('pinned', () => list.updatePinned(), signal);
+  // Published by the banners, which are loaded after the first page.
+  subscribe('safety', ({ openProposals }) => list.updateProposals(openProposals), signal);
   subscribe('shortcut-edit', (target) => list.rowAt(target)?.edit(), signal);
   subscribe('shortcut-history', (target) => {
     const row = list.rowAt(target);
@@ -79,6 +81,7 @@ class SettingList {
     this.filter = filter;
     this.rows = new Map();
     this.visibleRows = new Set();
+    this.openProposals = new Map();
     this.builtKeys = [];
     this.building = new AbortController();
     this.element = h('div.settings');
@@ -103,7 +106,7 @@ class SettingList {
       const created = [];
       while (next < settings.length && created.length < maxRows && performance.now() < deadline) {
         const setting = settings[next];
-        const row = new SettingRow(setting);
+        const row = new SettingRow(setting, this.openProposals.get(setting.key));
         if (!groups.has(setting.category)) groups.set(setting.category, this.addGroup(setting.category));
         groups.get(setting.category).append(row.element);
         this.rows.set(setting.key, row);
@@ -189,6 +192,12 @@ class SettingList {
     this.filterRows();
   }
 
+  /** Shows the open proposals of each setting. `openProposals` has their numbers by key. */
+  updateProposals(openProposals) {
+    this.openProposals = openProposals;
+    for (const row of this.rows.values()) row.drawApproval(openProposals.get(row.setting.key));
+  }
+
   /** Returns the row that contains `element`. */
   rowAt(element) {
     return this.rows.get(element?.closest?.('tr[data-key]')?.dataset.key);
@@ -199,20 +208,22 @@ const MAX_LISTED_VALUES = 3;
 
 /** The row of a setting. `field` is set while the setting is edited. */
 class SettingRow {
-  constructor(setting) {
-    Object.assign(this, { setting, field: null, hadDraft: false, drawnNotes: null });
+  constructor(setting, proposals) {
+    Object.assign(this, { setting, field: null, proposals: null, hadDraft: false, drawnNotes: null, drawnApproval: null });
     this.notesId = uniqueId('notes');
     this.constraintsId = uniqueId('constraints');
     this.value = h('div');
+    this.approval = h('p.approval', { hidden: true });
     this.notes = h('div.notes', { id: this.notesId, 'aria-live': 'polite' });
     this.lastChanged = h('td', { 'data-label': 'Last changed' });
     this.applied = h('td', { 'data-label': 'Applied' });
     this.element = h('tr', { 'data-key': setting.key, onkeydown: (event) => this.handleKey(event) },
-      h('th', { scope: 'row' }, isolate(label(setting.key)), h('code.key', null, isolate(setting.key)), h('p.hint', null, isolate(setting.description ?? ''))),
+      h('th', { scope: 'row' }, isolate(label(setting.key)), h('code.key', null, isolate(setting.key)), h('p.hint', null, isolate(setting.description ?? '')), this.approval),
       h('td', { 'data-label': 'Value' }, this.value, h('p.hint', { id: this.constraintsId }, isolate(describeConstraints(setting))), this.notes),
       this.lastChanged, this.applied);
     this.draw();
     this.drawApplied();
+    this.drawApproval(proposals);
     if (draft.has(setting.key)) this.drawDraft();
   }
 
@@ -220,6 +231,7 @@ class SettingRow {
   update(setting) {
     const isChanged = setting.version !== this.setting.version;
     this.setting = setting;
+    this.drawApproval();
     if (!isChanged) return;
     if (!draft.has(setting.key)) this.close();
     this.draw();
@@ -340,6 +352,20 @@ class SettingRow {
   addToList({ missingFrom, value }) {
     setChange(store.settings.get(missingFrom), { value: [...draftValue(missingFrom), value] });
     this.field?.input.focus();
+  }
+
+  /** Draws the approvals that a change needs, and links to the open proposals of the setting. */
+  drawApproval(proposals = this.proposals) {
+    this.proposals = proposals;
+    const { approvals } = this.setting;
+    const state = `${approvals} ${proposals ?? ''}`;
+    if (state === this.drawnApproval) return;
+    this.drawnApproval = state;
+    const proposalLink = (number, index) => [index > 0 ? ', ' : '', h('a', { href: `#/proposals/${number}` }, `proposal ${number}`)];
+    this.approval.hidden = approvals === 0 && !proposals;
+    setChildren(this.approval,
+      approvals > 0 && h('span.badge', null, `needs ${pluralize(approvals, 'approval')}`), ' ',
+      proposals && h('span.hint', null, 'Open: ', [...proposals].reverse().map(proposalLink)));
   }
 
   /** Draws where the value is in effect, or which older values running sessions keep. */

@@ -1,8 +1,8 @@
-// Proposals in words: their state, why they failed, and why they cannot take effect now.
+// The texts of proposals: their state, why they failed, and why they cannot take effect now.
 import { h, isolate } from './dom.js';
 import { label, pluralize, relativeTimeElement, toSentence } from './format.js';
 import { badge, link, muted, revisionLink } from './page.js';
-import { formatSchedule } from './plan-fields.js';
+import { formatSchedule } from './time-fields.js';
 
 const FAILURES = {
   stale: 'a setting was changed in the meantime',
@@ -12,7 +12,8 @@ const FAILURES = {
   predecessor: 'the earlier proposal was not applied',
 };
 
-const failureText = (failure) => FAILURES[failure] ?? failure;
+/** Returns why a proposal failed, without a full stop. */
+export const failureText = (failure) => FAILURES[failure] ?? failure;
 
 export const proposalHash = (number) => `#/proposals/${number}`;
 
@@ -81,7 +82,7 @@ export function blockSentences({ code, detail }, { standing, plan, changes }) {
     ].filter(Boolean);
   }
   if (code === 'not_due') return [['The scheduled time is ', scheduleElement(plan.at), ', ', relativeTimeElement(plan.at), '.']];
-  if (code === 'predecessor') return [[proposalLink(plan.after), ' has to be applied before.']];
+  if (code === 'predecessor') return [[proposalLink(plan.after), ' has to be applied first.']];
   if (code === 'version_conflict') {
     const isConflicting = ({ key, version, current_version: current }) => version !== current || detail.includes(key);
     return changes.filter(isConflicting).map(({ key }) => [isolate(label(key)), ' was changed since this edition was written. Edit the proposal to use the current value.']);

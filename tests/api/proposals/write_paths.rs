@@ -9,7 +9,10 @@ use crate::support::{Call, Instance, Reply, TestApp, admin, psql};
 const SETTINGS: &str = "/admin/global-settings";
 
 /// Every way to write the cooldown over HTTP, by name. `parameters` are of the query.
-async fn doors<'a>(instance: &'a Instance, parameters: &str) -> Vec<(&'static str, Call<'a>)> {
+async fn write_paths<'a>(
+    instance: &'a Instance,
+    parameters: &str,
+) -> Vec<(&'static str, Call<'a>)> {
     let (current, version) = value(instance, COOLDOWN).await;
     let new = current.as_i64().unwrap() + 1;
     let history = format!("{SETTINGS}/history?key={COOLDOWN}&action=update");
@@ -75,12 +78,12 @@ async fn changed_before() -> TestApp {
 #[tokio::test]
 async fn no_route_writes_a_protected_setting_without_approvals() {
     let app = changed_before().await;
-    for (door, call) in doors(&app.instance, "").await {
+    for (write, call) in write_paths(&app.instance, "").await {
         let reply = call.send().await;
-        assert_eq!(reply.status.as_u16(), 403, "{door}: {}", reply.text);
+        assert_eq!(reply.status.as_u16(), 403, "{write}: {}", reply.text);
         let problem = reply.problem(403, "approval_required");
-        assert_eq!(problem["keys"], json!([{"key": COOLDOWN, "needed": 1}]), "{door}");
-        assert_eq!(problem["propose"], PROPOSALS, "{door}");
+        assert_eq!(problem["keys"], json!([{"key": COOLDOWN, "needed": 1}]), "{write}");
+        assert_eq!(problem["propose"], PROPOSALS, "{write}");
     }
     assert_eq!(value(&app.instance, COOLDOWN).await, (json!(45), 2));
 }
@@ -88,7 +91,7 @@ async fn no_route_writes_a_protected_setting_without_approvals() {
 #[tokio::test]
 async fn every_route_has_the_same_emergency() {
     let app = changed_before().await;
-    let count = doors(&app.instance, "").await.len();
+    let count = write_paths(&app.instance, "").await.len();
     for index in 0..count {
         let (_, version) = value(&app.instance, COOLDOWN).await;
         if value(&app.instance, COOLDOWN).await.0 == json!(30) {
@@ -99,18 +102,18 @@ async fn every_route_has_the_same_emergency() {
         }
         let before = psql::count(&app.db.admin(), "select count(*) from brune_proposal").await;
         let (_, version) = value(&app.instance, COOLDOWN).await;
-        let (door, call) = doors(&app.instance, "emergency=true").await.swap_remove(index);
+        let (write, call) = write_paths(&app.instance, "emergency=true").await.swap_remove(index);
         let reply = call.send().await;
-        assert!(reply.status.is_success(), "{door}: {} {}", reply.status, reply.text);
-        assert_eq!(value(&app.instance, COOLDOWN).await.1, version + 1, "{door}");
+        assert!(reply.status.is_success(), "{write}: {} {}", reply.status, reply.text);
+        assert_eq!(value(&app.instance, COOLDOWN).await.1, version + 1, "{write}");
         let recorded = "select count(*) from brune_proposal where bypassed_by = 'ana'";
-        assert_eq!(psql::count(&app.db.admin(), recorded).await, before + 1, "{door}");
+        assert_eq!(psql::count(&app.db.admin(), recorded).await, before + 1, "{write}");
     }
 }
 
 /// The code of the refusal of a rehearsed write. The plan of an import contains the refusal.
-fn refusal(door: &str, reply: Reply) -> Value {
-    if door.starts_with("import") {
+fn refusal(write: &str, reply: Reply) -> Value {
+    if write.starts_with("import") {
         return reply.ok()["refusal"]["code"].clone();
     }
     let is_refused = reply.status.is_client_error();
@@ -122,36 +125,36 @@ async fn every_rehearsal_is_refused_as_the_write() {
     let app = changed_before().await;
     let refusals = async |parameters: &str| {
         let mut refusals = Vec::new();
-        for (door, call) in doors(&app.instance, parameters).await {
-            refusals.push((door, refusal(door, call.send().await)));
+        for (write, call) in write_paths(&app.instance, parameters).await {
+            refusals.push((write, refusal(write, call.send().await)));
         }
         refusals
     };
     let entries = "select count(*) from app_global_setting_audit";
     let before = psql::count(&app.db.admin(), entries).await;
-    for (door, refusal) in refusals("dry_run=true").await {
-        assert_eq!(refusal, "approval_required", "{door}");
+    for (write, refusal) in refusals("dry_run=true").await {
+        assert_eq!(refusal, "approval_required", "{write}");
     }
-    for (door, refusal) in refusals("dry_run=true&emergency=true").await {
-        assert_eq!(refusal, Value::Null, "{door}");
+    for (write, refusal) in refusals("dry_run=true&emergency=true").await {
+        assert_eq!(refusal, Value::Null, "{write}");
     }
     let freeze = json!({"reason": "holidays", "ends_at": in_minutes(60)});
     let frozen = post(&app.instance, "ben", "/admin/freezes", &freeze).await;
     assert_eq!(frozen.status, 201, "{}", frozen.text);
-    for (door, refusal) in refusals("dry_run=true").await {
-        assert_eq!(refusal, "change_frozen", "{door}");
+    for (write, refusal) in refusals("dry_run=true").await {
+        assert_eq!(refusal, "change_frozen", "{write}");
     }
-    for (door, refusal) in refusals("dry_run=true&emergency=true").await {
-        assert_eq!(refusal, Value::Null, "{door}");
+    for (write, refusal) in refusals("dry_run=true&emergency=true").await {
+        assert_eq!(refusal, Value::Null, "{write}");
     }
     // The freeze is the only entry.
     assert_eq!(psql::count(&app.db.admin(), entries).await, before + 1);
     assert_eq!(value(&app.instance, COOLDOWN).await, (json!(45), 2));
 }
 
-/// A new route has to be added to the doors above, or to the writes that change no setting.
+/// A new route has to be added to the list above, or to the writes that change no setting.
 #[tokio::test]
-async fn the_doors_are_all_routes_that_write_settings() {
+async fn the_write_paths_are_all_routes_that_write_settings() {
     let app = TestApp::new().await;
     let document = app.instance.get("/openapi.json").send().await.ok();
     let writes_settings = [

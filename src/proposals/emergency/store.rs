@@ -4,7 +4,7 @@ use crate::database::Connection;
 
 /// An emergency that nobody has acknowledged.
 #[derive(Debug)]
-pub struct UnacknowledgedBypass {
+pub struct UnacknowledgedEmergency {
     /// The number of the proposal.
     pub number: i64,
     /// The applied edition.
@@ -13,7 +13,7 @@ pub struct UnacknowledgedBypass {
     pub revision: i64,
     /// The changed settings.
     pub keys: Vec<String>,
-    /// The author.
+    /// The person who applied the change.
     pub bypassed_by: String,
     /// The reason.
     pub reason: String,
@@ -26,9 +26,9 @@ pub struct UnacknowledgedBypass {
 pub async fn next_unacknowledged(
     conn: &mut Connection,
     after: i64,
-) -> sqlx::Result<Option<UnacknowledgedBypass>> {
+) -> sqlx::Result<Option<UnacknowledgedEmergency>> {
     sqlx::query_as!(
-        UnacknowledgedBypass,
+        UnacknowledgedEmergency,
         r#"
         select p.number, p.edition, p.applied_revision as "revision!", p.bypassed_by as "bypassed_by!",
           p.end_reason as "reason!", p.end_request_id as request_id, array(select jsonb_object_keys(e.edits)) as "keys!"
@@ -45,9 +45,9 @@ pub async fn next_unacknowledged(
     .await
 }
 
-/// Records an alert of the emergency `number`, under the lock of the head. Returns false, and records nothing, if the
-/// emergency is acknowledged or the last alert is less than a day old.
-pub async fn record_bypass_alert(conn: &mut Connection, number: i64) -> sqlx::Result<bool> {
+/// Records an alert of the emergency `number`, under the lock of the head. Records nothing and returns false if the
+/// emergency is acknowledged, or if the last alert is less than a day old.
+pub async fn record_emergency_alert(conn: &mut Connection, number: i64) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         r#"
         insert into brune_proposal_reminder as r (proposal, sent_at)

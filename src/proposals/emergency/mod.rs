@@ -2,4 +2,4 @@
 
 mod store;
 
-pub use store::{UnacknowledgedBypass, next_unacknowledged, record_bypass_alert};
+pub use store::{UnacknowledgedEmergency, next_unacknowledged, record_emergency_alert};

@@ -1,0 +1,183 @@
+// Proposing a change instead of saving it: which settings need approvals, the plan of the proposal, and the emergency. Shared
+// by the review, the rollback and the import.
+import { request } from './api.js';
+import { emit, h, isolate, setChildren } from './dom.js';
+import { label, pluralize } from './format.js';
+import { button, link } from './page.js';
+import { openDialog, rememberReason } from './parts.js';
+import { planFields } from './plan-fields.js';
+import { proposalHash } from './proposal-text.js';
+import { loadSafety, safety } from './safety-state.js';
+import { loadSettings, store } from './store.js';
+import { formatSchedule } from './time-fields.js';
+
+const approvalsText = (needed) => pluralize(needed, 'approval');
+const peopleText = (needed) => (needed === 1 ? 'another person' : 'other people');
+const proposalLink = (number) => link(proposalHash(number), `proposal ${number}`);
+
+/** Creates the note on settings that need approvals. */
+function approvalNote(settings) {
+  const greatest = Math.max(...settings.map(({ needed }) => needed));
+  const item = ({ key, needed }, index) => [index > 0 && (index === settings.length - 1 ? ' and ' : ', '),
+    h('strong', null, isolate(label(key))), ` needs ${approvalsText(needed)}`];
+  return h('div.note', null, h('p', null, settings.map(item), ` by ${peopleText(greatest)}. `,
+    settings.length > 1 && `The proposal needs ${approvalsText(greatest)}. `, 'Nothing changes until then.'));
+}
+
+function freezeNote(freeze, onended) {
+  const { ends_at: end, reason } = freeze;
+  const endFreeze = async () => {
+    const { openEndFreezeDialog } = await import('./safety-dialogs.js');
+    if (await openEndFreezeDialog(freeze)) onended();
+  };
+  return h('div.note.warning', null,
+    h('p', null, h('strong', null, 'Settings are frozen'), ` until ${formatSchedule(end)}`, reason ? [': “', isolate(reason), '”. '] : '. ',
+      'A proposal can be approved meanwhile, and applied after the freeze.'),
+    reason && h('p', null, button('End freeze…', endFreeze)));
+}
+
+/**
+ * The choice between saving, proposing, and an emergency. `verb` is “Save”, “Restore” or “Import”; `onchange` is called when
+ * the choice has changed; `onemergency` when the user has confirmed an emergency; `isValid` says whether an emergency could
+ * be sent.
+ *
+ * `element` has the notes and the plan, `buttons` belong beside the button that submits.
+ */
+export class ProposeOptions {
+  constructor({ verb, onchange, onemergency, isValid }) {
+    Object.assign(this, { verb, onchange, isChosen: false, keys: [], reportedKeys: new Map(), reportedFreeze: null, drawnState: null });
+    this.plan = planFields();
+    this.notes = h('div.stack');
+    this.element = h('div.stack', null, this.notes, this.plan.element);
+    this.toggleButton = button('', () => this.toggle());
+    this.emergencyButton = button(`${verb} as an emergency…`, async () => {
+      if (isValid() && await confirmEmergency(verb, this.keys.length)) onemergency();
+    }, null, 'button.danger');
+    this.buttons = [this.emergencyButton, this.toggleButton];
+    this.draw();
+  }
+
+  /** Returns the settings of the change that need approvals: `[{ key, needed }]`. */
+  get protectedSettings() {
+    const needed = (key) => this.reportedKeys.get(key) ?? store.settings.get(key)?.approvals ?? 0;
+    return this.keys.map((key) => ({ key, needed: needed(key) })).filter((setting) => setting.needed > 0);
+  }
+
+  get freeze() {
+    const freeze = safety.freeze ?? this.reportedFreeze;
+    return freeze && Date.parse(freeze.ends_at) > Date.now() ? freeze : null;
+  }
+
+  get isProposing() {
+    return this.isChosen || this.protectedSettings.length > 0 || this.freeze !== null;
+  }
+
+  /** Sets the settings that would be changed. */
+  update(keys) {
+    this.keys = keys;
+    this.draw();
+  }
+
+  toggle() {
+    this.isChosen = !this.isChosen;
+    this.draw();
+    this.onchange();
+  }
+
+  draw() {
+    const { protectedSettings, freeze, isProposing, verb } = this;
+    const isRequired = protectedSettings.length > 0 || freeze !== null;
+    this.plan.element.hidden = !isProposing;
+    this.emergencyButton.hidden = !isRequired;
+    this.toggleButton.hidden = isRequired;
+    this.toggleButton.textContent = this.isChosen ? `${verb} instead` : 'Propose instead';
+    // Drawing unchanged notes again would take the focus from their buttons.
+    const state = JSON.stringify([protectedSettings, freeze, isProposing]);
+    if (state === this.drawnState) return;
+    this.drawnState = state;
+    setChildren(this.notes,
+      freeze && freezeNote(freeze, () => this.handleFreezeEnd()),
+      protectedSettings.length > 0 && approvalNote(protectedSettings),
+      isProposing && !isRequired && h('p.hint', null, 'No approval is needed. Others can read and discuss the proposal before somebody applies it, or it is applied at its time.'));
+    this.notes.hidden = !this.notes.firstChild;
+  }
+
+  handleFreezeEnd() {
+    this.draw();
+    this.onchange();
+    // The button of the note is gone.
+    this.buttons.find((element) => !element.hidden)?.focus();
+  }
+
+  /** Sends the proposal, and shows a banner with a link. Returns the proposal. */
+  async propose(body, idempotencyKeyOf) {
+    const plan = this.plan.value();
+    const proposal = { ...body, ...(plan && { plan }) };
+    const { data } = await request('POST', '/admin/proposals', { body: proposal, idempotencyKey: idempotencyKeyOf('propose', proposal) });
+    rememberReason(body.reason);
+    emit('proposals');
+    showProposed(data);
+    return data;
+  }
+
+  /**
+   * Handles the rejections after which the change can still be proposed: switches to proposing, and returns the note to show.
+   * Returns null for other problems.
+   */
+  async handleRejection({ code, body }) {
+    if (code === 'approval_required') {
+      for (const { key, needed } of body.keys) this.reportedKeys.set(key, needed);
+      loadSettings().catch(() => null);
+      this.draw();
+      this.onchange();
+      return rejectionNote('The change needs approvals', 'The catalog has changed since this page was loaded. Propose the change instead.');
+    }
+    if (code === 'change_frozen') {
+      // Without the list of freezes, the rejection has at least the end.
+      await loadSafety().then(() => { this.reportedFreeze = null; }, () => { this.reportedFreeze = { id: body.freeze, ends_at: body.until }; });
+      this.draw();
+      this.onchange();
+      return rejectionNote('Settings are frozen', 'Propose the change instead, or end the freeze.');
+    }
+    return null;
+  }
+}
+
+const rejectionNote = (title, text) => h('div.note.warning', { role: 'alert' },
+  h('p', null, h('strong', null, `${title}. Nothing was changed.`)), h('p', null, text));
+
+/** Asks for a confirmation of an emergency. Resolves to true if confirmed. */
+function confirmEmergency(verb, count) {
+  return openDialog((close) => ({
+    title: `${verb} as an emergency?`,
+    about: 'Only if the change cannot wait for other people, or for the end of a freeze. All other rules hold.',
+    body: [h('ul.bulleted', null,
+      h('li', null, 'The change takes effect at once, without approvals.'),
+      h('li', null, 'An alert with your name and the reason is sent at once.'),
+      h('li', null, 'The emergency stays open, with a reminder every 24 hours, until another person acknowledges it.'))],
+    // Enter must not confirm by accident.
+    actions: [h('button', { type: 'button', autofocus: true, onclick: () => close(false) }, 'Cancel'),
+      h('button.danger', { type: 'submit' }, `${verb} ${pluralize(count, 'change')} as an emergency`)],
+    submit: () => close(true),
+  }));
+}
+
+/** Shows a banner of the kind `kind`, which can be dismissed. */
+function showBanner(kind, ...content) {
+  const banner = h(`div.banner${kind}`, { role: 'status' }, h('span', null, content),
+    h('span.row', null, h('button', { type: 'button', onclick: () => banner.remove() }, 'Dismiss')));
+  document.querySelector('.banners').append(banner);
+}
+
+function showProposed({ number, standing: { needed }, plan }) {
+  const needs = needed > 0 && `needs ${approvalsText(needed)} by ${peopleText(needed)}`;
+  const schedule = plan.at && `is applied on ${formatSchedule(plan.at)}`;
+  const next = [needs, schedule].filter(Boolean).join(' and ');
+  showBanner('.success', 'Proposed as ', proposalLink(number), `. It ${next || 'can be applied by anybody'}.`);
+}
+
+/** Shows a banner after an emergency: `data` is the response of the write. */
+export function showEmergency({ revision, proposal }) {
+  emit('proposals');
+  showBanner('', `Saved as an emergency, revision ${revision}. Another person has to acknowledge `, proposalLink(proposal), '.');
+}
