@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use brune::settings::{BRUN_E, Catalog};
+use brune::{
+    clock::Clock,
+    settings::{BRUN_E, Catalog},
+};
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
@@ -31,12 +34,14 @@ pub(crate) async fn run(world: &mut World) {
     world.database(name, &Catalog::parse(BRUN_E).unwrap()).await.close().await;
     let owner = PgPool::connect_lazy_with(world.server.owner_options().database(name));
     insert_attempts(&owner).await;
+    // Without the starts of the measurement, so that every what-if has the same attempts.
+    let until = Clock::system().now().to_rfc3339();
     let program = Program::start_without_provider(&world.url(name)).await;
     // The first starts open connections and prepare statements, and do not count.
     starts(&[program.address], &mut Times::new(), tokio::time::sleep(ALONE)).await;
     let memory = || program.peak().unwrap_or_default();
     let before = memory();
-    let mut seconds = vec![ask(&program).await];
+    let mut seconds = vec![ask(&program, &until).await];
     let growth = memory() - before;
     let mut ratios = Vec::new();
     let mut times = [Times::new(), Times::new()];
@@ -46,7 +51,7 @@ pub(crate) async fn run(world: &mut World) {
             // As long as starts were counted alone.
             let started_at = Instant::now();
             while started_at.elapsed() < ALONE {
-                seconds.push(ask(&program).await);
+                seconds.push(ask(&program, &until).await);
             }
         };
         let during = starts(&[program.address], &mut times[1], questions).await;
@@ -69,11 +74,12 @@ pub(crate) async fn run(world: &mut World) {
 }
 
 /// Asks about a longer cooldown. Returns the seconds.
-async fn ask(program: &Program) -> f64 {
+async fn ask(program: &Program, until: &str) -> f64 {
     let mut client = Client::of(program.address).await;
-    let body = r#"{"changes": [{"key": "BRUNE_COOLDOWN_MINUTES", "value": 120}]}"#;
+    let body =
+        json!({"changes": [{"key": "BRUNE_COOLDOWN_MINUTES", "value": 120}], "until": until});
     let started_at = Instant::now();
-    let answer = client.expect(Method::POST, "/admin/what-if", &admin(), body.to_owned()).await;
+    let answer = client.expect(Method::POST, "/admin/what-if", &admin(), body.to_string()).await;
     let seconds = started_at.elapsed().as_secs_f64();
     let report: Value = serde_json::from_slice(&answer).unwrap();
     println!(

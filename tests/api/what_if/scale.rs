@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{COOLDOWN, MAX_MINUTES, PER_DAY, exactly, member, move_to_nine, what_if};
-use crate::support::{Instance, TestApp, psql, services::Services};
+use crate::support::{Instance, TestApp, psql, services::Services, wait::wait_until};
 
 const USERS: usize = 250;
 const ROUNDS: usize = 80;
@@ -104,4 +104,31 @@ async fn the_decisions_of_20_000_starts_are_reproduced() {
     assert_eq!(report["cut_shorter"]["sessions"], exactly(0));
     assert_eq!(report["minutes_after"], exactly(report["minutes_before"].as_i64().unwrap()));
     assert_eq!(report["peak_after"], exactly(report["peak_before"].as_i64().unwrap()));
+}
+
+#[tokio::test]
+async fn old_rows_are_not_read() {
+    let app = TestApp::new().await;
+    let sql = "insert into brune_session (id, user_id, status, plan, started_at, expires_at, ended_at, settings_revision,
+        prompt_id, prompt_version, model, session_max_minutes)
+      select gen_random_uuid(), 'user-' || n, 'ended', 'pro', at, at + interval '1 hour', at + interval '10 minutes', 1, 'p',
+        '1', 'm', 30
+      from generate_series(1, 50000) n, lateral (select now() - (n + 10000) * interval '1 minute' as at) times
+      order by at;
+      insert into brune_start_refused (at, minute, user_id, codes, revision)
+      select started_at, started_at, user_id, '{cooldown}'::text[], 1 from brune_session;
+      analyze brune_session, brune_start_refused;";
+    psql::run(&app.db.owner(), sql).await;
+    // The summary of the pages is made by a vacuum.
+    psql::run(&app.db.owner(), "vacuum brune_session").await;
+    let report = what_if(&app.instance, &[(COOLDOWN, json!(20))]).await;
+    assert_eq!(report["attempts"], 0);
+    let sql = "select count(*) from pg_stat_user_indexes
+      where indexrelname in ('brune_session_by_start', 'brune_start_refused_by_time') and idx_scan > 0";
+    wait_until("both indexes were used", async || {
+        // A connection reports its statistics now and then, after a transaction.
+        what_if(&app.instance, &[(COOLDOWN, json!(20))]).await;
+        psql::count(&app.db.pool(), sql).await == 2
+    })
+    .await;
 }
