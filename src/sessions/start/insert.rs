@@ -11,7 +11,7 @@ use crate::{
     idempotency,
     outbox::{Outbox, Topic},
     sessions::{
-        eligibility::{self, Bounds, User},
+        eligibility::{self, Bounds, IneligibleReason, User},
         lookup,
         refusal::Refusal,
         rules::SessionSettings,
@@ -129,9 +129,7 @@ impl SessionInsert<'_> {
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
         let bounds = Bounds::at(self.request.now, &candidate.settings);
-        let User { plan, level, .. } = &candidate.user;
-        let mut reasons =
-            eligibility::check_account(plan.as_deref(), level.as_deref(), &candidate.settings);
+        let mut reasons = account_reasons(candidate);
         // Not final: outdated settings may be the cause, and only the diagnosis can tell.
         let is_account_eligible = reasons.is_empty();
         // The common case needs only the cheap statement. The expensive statement diagnoses the obstacle and closes
@@ -220,6 +218,11 @@ impl SessionInsert<'_> {
         limit.counted = diagnosis.counted;
         Ok(diagnosis)
     }
+}
+
+fn account_reasons(candidate: &Candidate) -> Vec<IneligibleReason> {
+    let User { plan, level, .. } = &candidate.user;
+    eligibility::check_account(plan.as_deref(), level.as_deref(), &candidate.settings)
 }
 
 fn inserted(session: Session, replayed: bool, candidate: &Candidate) -> Box<Inserted> {
