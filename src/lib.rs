@@ -170,6 +170,21 @@
 //!    one more statement sets `active` and enqueues the message, or sets `failed`.
 //! 7. A row of a process that died in between expires after half a minute by the database's clock.
 //!
+//! 8. A refusal by the settings is recorded for a what-if (`sessions/refusal/`), in a statement of its own. The response does
+//!    not depend on the record.
+//!
+//! # A what-if, step by step
+//!
+//! `POST /admin/what-if` with a changed setting, or with the number of a proposal (`docs/what-if.md`).
+//!
+//! 1. [`SettingsWriter::preview`](settings::SettingsWriter::preview) validates the change like a dry run, on the current
+//!    snapshot, and returns the settings before and after.
+//! 2. [`WhatIfRunner`](sessions::WhatIfRunner) opens a read-only transaction, one at a time on an instance. It reads the
+//!    versions of the five deciding settings from the audit trail, and streams the attempts user by user.
+//! 3. `sessions/what_if/replay.rs` judges each attempt by the rules of a start (step 3 above): with the settings of its
+//!    revision, to see whether the records can be explained, and with the changed settings.
+//! 4. Two simulations bound what nobody recorded: newly admitted sessions that end at once, and of the full length.
+//!
 //! # An import, step by step
 //!
 //! `POST /admin/config/import` with a [`Document`](settings::Document) that was exported elsewhere.

@@ -41,5 +41,7 @@ mod support;
 mod transfer;
 #[path = "config_cli/unwritable_output.rs"]
 mod unwritable_output;
+#[path = "config_cli/what_if.rs"]
+mod what_if;
 #[path = "config_cli/writing.rs"]
 mod writing;

@@ -1,6 +1,7 @@
 //! Expired sessions, marked by two instances while other sessions are started.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -48,18 +49,19 @@ pub(crate) async fn run(world: &mut World) {
     while instances.len() < INSTANCES {
         instances.push(Instance::builder(world.pool(name).await).start().await);
     }
+    let addresses: Vec<_> = instances.iter().map(Instance::address).collect();
     // Only the owner may analyze and truncate.
     let owner = PgPool::connect_lazy_with(world.server.owner_options().database(name));
     let mut seconds = Vec::new();
     let mut ratios = Vec::new();
     let mut times = [Times::new(), Times::new()];
     // The first turn opens connections and prepares statements, and does not count.
-    starts(&instances, &mut Times::new(), tokio::time::sleep(ALONE)).await;
+    starts(&addresses, &mut Times::new(), tokio::time::sleep(ALONE)).await;
     for _ in 0..TURNS {
-        let before = starts(&instances, &mut times[0], tokio::time::sleep(ALONE)).await;
+        let before = starts(&addresses, &mut times[0], tokio::time::sleep(ALONE)).await;
         insert_expired_sessions(&owner).await;
         let started_at = Instant::now();
-        let during = starts(&instances, &mut times[1], mark(world, name)).await;
+        let during = starts(&addresses, &mut times[1], mark(world, name)).await;
         seconds.push(started_at.elapsed().as_secs_f64());
         ratios.push(during / before);
         verify(&owner).await;
@@ -121,9 +123,9 @@ async fn verify(pool: &PgPool) {
     sqlx::query("truncate brune_outbox").execute(pool).await.unwrap();
 }
 
-/// Starts sessions of new users on every instance until `background` ends. Returns the starts per second.
-async fn starts(
-    instances: &[Instance],
+/// Starts sessions of new users at all `addresses` until `background` ends. Returns the starts per second.
+pub(crate) async fn starts(
+    addresses: &[SocketAddr],
     times: &mut Times,
     background: impl Future<Output = ()>,
 ) -> f64 {
@@ -133,7 +135,7 @@ async fn starts(
     let mut tasks = JoinSet::new();
     let started_at = Instant::now();
     for n in 0..CLIENTS {
-        let mut client = Client::of(instances[n % instances.len()].address()).await;
+        let mut client = Client::of(addresses[n % addresses.len()]).await;
         let run = run.clone();
         let next = Arc::clone(&next);
         let is_over = Arc::clone(&is_over);

@@ -36,11 +36,12 @@ mod start;
 mod streams;
 mod table;
 mod transfer;
+mod what_if;
 mod world;
 
 use world::World;
 
-const SCENARIOS: [&str; 14] = [
+const SCENARIOS: [&str; 15] = [
     "start",
     "realtime",
     "patch",
@@ -52,6 +53,7 @@ const SCENARIOS: [&str; 14] = [
     "ofrep",
     "streams",
     "expiry",
+    "what_if",
     "growth",
     "stalled",
     "capacity",
@@ -90,6 +92,7 @@ async fn run(is_selected: &dyn Fn(&str) -> bool) {
             "ready" => ready::run(&mut world).await,
             "ofrep" => ofrep::run(&mut world).await,
             "expiry" => expiry::run(&mut world).await,
+            "what_if" => what_if::run(&mut world).await,
             "growth" => growth::run(&mut world).await,
             "stalled" => stalled::run(&mut world).await,
             "capacity" => capacity::run(&mut world).await,

@@ -15,7 +15,7 @@ use crate::{
     metrics::Metrics,
     outbox::Outbox,
     secret_scanner::SecretScanner,
-    sessions::SessionStarter,
+    sessions::{SessionStarter, WhatIfRunner},
     settings::{Feed, GlobalSettingsService},
 };
 
@@ -69,6 +69,7 @@ impl InstanceParts {
             path_prefix,
             origins: Origins(self.cors_origins.into()),
             starts: self.session_starter,
+            what_if: WhatIfRunner::default(),
             quota: WriteQuota::new(self.admin_writes_per_minute),
             keys,
             pool: self.pool,

@@ -1,5 +1,5 @@
 //! The command line: `brune serve | migrate | doctor | token | health | config | proposal | freeze | release | starts
-//! | secrets | instances | completions`.
+//! | what-if | secrets | instances | completions`.
 
 #![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
 
@@ -23,6 +23,7 @@ mod starts;
 mod time;
 mod token;
 mod wait;
+mod what_if;
 
 use std::{
     fmt::Write as _,
@@ -118,6 +119,12 @@ enum Command {
     ///
     /// For a time when every new session does damage. Connection and exit codes as of `brune config`.
     Starts(starts::Arguments),
+    /// Show what a change would have done to recorded session starts, without making the change, over REST
+    ///
+    /// Replays the starts of the last 24 hours by the rules of a start: whom the change would have refused or admitted,
+    /// which sessions would have been shorter, and what the replay cannot say. Stores nothing and needs no approval.
+    /// Connection and exit codes as of `brune config`.
+    WhatIf(what_if::Arguments),
     /// Show which secrets are provided, and remove secrets from the database, over REST
     ///
     /// Connection and exit codes as of `brune config`. Never prints a value.
@@ -202,6 +209,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Freeze(arguments) => Ok(freeze::run(&environment, arguments)),
         Command::Release(arguments) => Ok(release::run(&environment, arguments)),
         Command::Starts(arguments) => Ok(starts::run(&environment, arguments)),
+        Command::WhatIf(arguments) => Ok(what_if::run(&environment, &arguments)),
         Command::Secrets(arguments) => Ok(secrets::run(&environment, arguments)),
         Command::Instances(arguments) => Ok(instances::run(&environment, &arguments)),
         Command::Completions { shell } => {

@@ -31,6 +31,12 @@ impl Deadline {
         Self(Instant::now() + LIMIT)
     }
 
+    /// The deadline after `limit`, from now; for work of secondary importance.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        Self(Instant::now() + limit)
+    }
+
     /// Whether the server ends a wait for a lock before the deadline. Otherwise a statement that commits by itself can
     /// commit after the caller gave up.
     #[must_use]

@@ -78,6 +78,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(session_routes::starts))
         .routes(routes!(session_routes::stop_starts))
         .routes(routes!(session_routes::resume_starts))
+        .routes(routes!(session_routes::what_if))
         .routes(routes!(outbox::retry))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     outbox::Outbox,
     secret_scanner::SecretScanner,
-    sessions::SessionStarter,
+    sessions::{SessionStarter, WhatIfRunner},
     settings::{Feed, GlobalSettingsService, SettingsWriter},
 };
 
@@ -53,6 +53,8 @@ pub struct AppState {
     pub provision: Provision,
     /// The parts of a session start.
     pub starts: SessionStarter,
+    /// The what-if runner, one what-if at a time.
+    pub what_if: WhatIfRunner,
     /// The write quota of each administrator.
     pub quota: WriteQuota,
     /// The verifier of credentials.
@@ -105,6 +107,7 @@ parts! {
     clock: Clock,
     provision: Provision,
     starts: SessionStarter,
+    what_if: WhatIfRunner,
     quota: WriteQuota,
     keys: TokenVerifier,
 }

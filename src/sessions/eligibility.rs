@@ -46,6 +46,19 @@ pub enum IneligibleReason {
     },
 }
 
+impl IneligibleReason {
+    /// Returns the code, as in responses.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PlanRequired => "plan_required",
+            Self::LevelNotAllowed => "level_not_allowed",
+            Self::Cooldown { .. } => "cooldown",
+            Self::DailyLimit { .. } => "daily_limit",
+        }
+    }
+}
+
 /// The bounds on a user's history for a start.
 ///
 /// The insert of the session verifies the bounds in the statement that reads the history, so that concurrent starts
@@ -73,16 +86,20 @@ impl Bounds {
     }
 }
 
-/// Returns the reasons against a start that depend on the account alone.
-pub(super) fn check_account(user: &User, settings: &SessionSettings) -> Vec<IneligibleReason> {
+/// Returns the reasons against a start that depend on the account alone, by the user's `plan` and `level`.
+pub(super) fn check_account(
+    plan: Option<&str>,
+    level: Option<&str>,
+    settings: &SessionSettings,
+) -> Vec<IneligibleReason> {
     let mut reasons = Vec::new();
     // An identity provider may send a blank claim for a missing plan.
-    let has_plan = user.plan.as_ref().is_some_and(|plan| !plan.trim().is_empty());
+    let has_plan = plan.is_some_and(|plan| !plan.trim().is_empty());
     if settings.require_plan && !has_plan {
         reasons.push(IneligibleReason::PlanRequired);
     }
     let levels = &settings.allowed_levels;
-    let is_allowed = user.level.as_ref().is_some_and(|level| levels.contains(level));
+    let is_allowed = level.is_some_and(|level| levels.iter().any(|item| item == level));
     // An empty list allows every level.
     if !levels.is_empty() && !is_allowed {
         reasons.push(IneligibleReason::LevelNotAllowed);
@@ -128,25 +145,34 @@ mod tests {
         }
     }
 
-    fn user(plan: Option<&str>, level: Option<&str>) -> User {
-        let text = |text: Option<&str>| text.map(str::to_owned);
-        User { id: UserId::parse("u").unwrap(), plan: text(plan), level: text(level) }
-    }
-
     #[test]
     fn all_reasons_are_returned() {
         assert_eq!(
-            check_account(&user(Some(" "), Some("seniors")), &settings()),
+            check_account(Some(" "), Some("seniors"), &settings()),
             [IneligibleReason::PlanRequired, IneligibleReason::LevelNotAllowed]
         );
-        assert!(check_account(&user(Some("pro"), Some("senior")), &settings()).is_empty());
+        assert!(check_account(Some("pro"), Some("senior"), &settings()).is_empty());
+    }
+
+    #[test]
+    fn a_code_is_the_code_of_the_response() {
+        let retry_at = DateTime::UNIX_EPOCH;
+        let reasons = [
+            IneligibleReason::PlanRequired,
+            IneligibleReason::LevelNotAllowed,
+            IneligibleReason::Cooldown { retry_at },
+            IneligibleReason::DailyLimit { retry_at },
+        ];
+        for reason in reasons {
+            assert_eq!(serde_json::to_value(&reason).unwrap()["code"], reason.code());
+        }
     }
 
     #[test]
     fn an_empty_list_allows_every_level() {
         let open =
             SessionSettings { allowed_levels: Vec::new(), require_plan: false, ..settings() };
-        assert!(check_account(&user(None, None), &open).is_empty());
+        assert!(check_account(None, None, &open).is_empty());
     }
 
     #[test]

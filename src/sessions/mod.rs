@@ -7,11 +7,13 @@ mod page;
 mod pins;
 mod plans;
 mod realtime;
+mod refusal;
 mod rules;
 mod session;
 mod start;
 mod stop;
 mod store;
+mod what_if;
 
 pub use eligibility::{Bounds, History, IneligibleReason, User, check_history};
 pub use expiry::{Expiry, SweepResult, expire};
@@ -24,3 +26,7 @@ pub use rules::{KEYS, SessionSettings, are_declared};
 pub use session::{Filter, Session, Status};
 pub use start::{Error, Request, SessionStarter, Started, forget_attempts, start};
 pub use stop::{StartsState, StartsWriter, Stop, StopError, starts_state, watch_stop};
+pub use what_if::{
+    ChangedSetting, Cut, Decisions, Difference, Example, Group, InvalidPeriod, Period, Range,
+    WhatIf, WhatIfError, WhatIfRunner,
+};

@@ -15,24 +15,28 @@ pub const KEYS: [&str; 9] = [
     MAX_MINUTES,
 ];
 
+/// The keys that decide who may start a session, and how long the session may last.
+pub(super) const DECIDING_KEYS: [&str; 5] =
+    [COOLDOWN, MAX_PER_DAY, REQUIRE_PLAN, ALLOWED_LEVELS, MAX_MINUTES];
+
 /// Whether `schema` declares every key that a session start requires. Declarations may change while the service runs.
 #[must_use]
 pub fn are_declared(schema: &Schema) -> bool {
     KEYS.iter().all(|key| matches!(schema.classify(key), KeyClass::Editable(_)))
 }
 
-const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
+pub(super) const COOLDOWN: &str = "BRUNE_COOLDOWN_MINUTES";
 const MAX_PER_DAY: &str = "BRUNE_MAX_SESSIONS_PER_DAY";
 const REQUIRE_PLAN: &str = "BRUNE_ELIGIBILITY_REQUIRE_PLAN";
 const ALLOWED_LEVELS: &str = "BRUNE_ELIGIBILITY_ALLOWED_LEVELS";
 pub(super) const PROMPT_ID: &str = "BRUNE_PROMPT_ID";
 pub(super) const PROMPT_VERSION: &str = "BRUNE_PROMPT_VERSION";
 pub(super) const MODEL: &str = "BRUNE_OPENAI_REALTIME_MODEL";
-const MODEL_ALLOWLIST: &str = "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST";
-const MAX_MINUTES: &str = "BRUNE_SESSION_MAX_MINUTES";
+pub(super) const MODEL_ALLOWLIST: &str = "BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST";
+pub(super) const MAX_MINUTES: &str = "BRUNE_SESSION_MAX_MINUTES";
 
 /// Instructions for the model instead of a stored prompt; optional in a catalog.
-const INSTRUCTIONS: &str = "BRUNE_PROMPT_INSTRUCTIONS";
+pub(super) const INSTRUCTIONS: &str = "BRUNE_PROMPT_INSTRUCTIONS";
 
 /// The settings of a session start.
 #[derive(Debug, Clone, PartialEq, Eq)]

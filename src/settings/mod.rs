@@ -52,6 +52,9 @@ mod release;
 mod reset;
 mod rollback;
 
+// Questions about a change that nobody makes.
+mod preview;
+
 // Settings from outside: the first values and documents.
 mod publish;
 
@@ -76,6 +79,7 @@ pub use import::{
     Class, Error as ImportError, ImportOptions, ImportPlan, OnConflict, OnUnknown, PlanEntry,
 };
 pub use json_schema::json_schema;
+pub use preview::Preview;
 pub use proposal::{
     Block, DueOutcome, EditionId, Error as ProposalError, NewVerdict, Overlap, Person,
     ProposalChange, ProposalView, ProposedChange, apply_due, apply_due_proposals, find_proposal,

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use chrono::DateTime;
+
 use crate::settings::{
     entry::{Entry, StoredSetting},
     rules::{self, Violation},
@@ -88,6 +90,25 @@ impl Snapshot {
         // Unchanged keys need no check: `self` is valid.
         violations.extend(rules::check_keys(&snapshot.schema, &keys, |key| snapshot.value(key)));
         if violations.is_empty() { Ok(snapshot) } else { Err(violations) }
+    }
+
+    /// Returns a copy with other `values`, which are not checked; for comparisons, never for readers of the settings.
+    #[must_use]
+    pub fn with_values(&self, values: impl IntoIterator<Item = (String, SettingValue)>) -> Self {
+        let mut snapshot = self.clone();
+        for (key, value) in values {
+            let entry = match self.find(&key) {
+                Some(entry) => Entry { value, ..entry.clone() },
+                None => Entry {
+                    value,
+                    version: 0,
+                    updated_by: String::new(),
+                    updated_at: DateTime::UNIX_EPOCH,
+                },
+            };
+            snapshot.entries.insert(key.into(), Arc::new(entry));
+        }
+        snapshot
     }
 
     /// Inserts `rows`; returns a violation for each row with a value not of the declared type.

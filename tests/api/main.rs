@@ -42,3 +42,4 @@ mod sign_in;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod what_if;

@@ -95,7 +95,7 @@ impl Content {
 }
 
 /// Returns the changes of `pairs`, each a key and a text; reads types and versions from the service.
-pub(super) async fn read_changes(
+pub(in crate::cli) async fn read_changes(
     client: &Client,
     pairs: &[(&str, &str)],
 ) -> Result<Vec<Value>, Failure> {
@@ -107,7 +107,7 @@ pub(super) async fn read_changes(
 }
 
 /// Splits arguments of the form `KEY=VALUE`. No error repeats an argument, which may be a secret.
-pub(super) fn split(changes: &[String]) -> Result<Vec<(&str, &str)>, Failure> {
+pub(in crate::cli) fn split(changes: &[String]) -> Result<Vec<(&str, &str)>, Failure> {
     let pairs = changes.iter().map(|change| change.split_once('='));
     let pairs: Option<Vec<_>> = pairs.collect();
     pairs.ok_or_else(|| Failure::usage("every change must have the form KEY=VALUE"))

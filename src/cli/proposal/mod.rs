@@ -6,7 +6,7 @@ mod read;
 mod watch;
 mod write;
 
-pub(super) use content::Propose;
+pub(super) use content::{Propose, read_changes, split};
 pub(super) use write::propose;
 
 use std::process::ExitCode;

@@ -105,7 +105,7 @@ const fn table(name: &'static str, service: &'static [Privilege]) -> Table {
 }
 
 /// Every table and view of the schema.
-pub(super) const TABLES: [Table; 21] = [
+pub(super) const TABLES: [Table; 22] = [
     table("_sqlx_migrations", READ),
     table("app_global_setting_audit", TRAIL),
     table("app_global_setting_head", LOCK),
@@ -128,6 +128,7 @@ pub(super) const TABLES: [Table; 21] = [
     table("brune_session", APPEND_AND_UPDATE),
     table("brune_session_counted", READ),
     table("brune_start_attempt", WRITE),
+    table("brune_start_refused", WRITE),
     table("brune_starts_event", APPEND),
 ];
 

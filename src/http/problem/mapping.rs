@@ -325,6 +325,22 @@ impl From<sessions::Error> for Problem {
     }
 }
 
+impl From<sessions::WhatIfError> for Problem {
+    fn from(err: sessions::WhatIfError) -> Self {
+        use sessions::WhatIfError as E;
+        let detail = err.to_string();
+        match err {
+            // A what-if takes up to four seconds, and most take less.
+            E::Busy => Self::new(Code::WhatIfBusy, detail).retry_after(2),
+            E::Period(invalid) => Self::new(Code::ValidationFailed, detail).with_errors(
+                FieldError::at(format!("/{}", invalid.field), "invalid_period", invalid.detail),
+            ),
+            E::Settings(err) => err.into(),
+            E::Database(err) => err.into(),
+        }
+    }
+}
+
 impl From<sessions::EndReasonError> for Problem {
     fn from(err: sessions::EndReasonError) -> Self {
         use sessions::EndReasonError as E;

@@ -1,4 +1,4 @@
-//! Deletion of expired entries of the rate limit.
+//! Deletion of expired entries of the rate limit, and of expired records of refused starts.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use tracing::debug;
 use crate::{
     clock::jittered,
     database::{self, Connection, Deadline, Pool},
-    sessions::start::store,
+    sessions::{refusal, start::store},
 };
 
 /// Interval of the deletion.
 // Rows older than a minute are ignored anyway, so the interval only bounds the table.
 const INTERVAL: Duration = Duration::from_mins(2);
 
-/// Deletes attempts of the rate limit older than a minute, periodically, until dropped.
+/// Deletes attempts of the rate limit older than a minute and refusals older than 8 days, periodically, until dropped.
 pub async fn forget_attempts(pool: Pool) {
     // Jitter, so that instances do not run at the same time.
     let mut ticks = interval(jittered(INTERVAL, 0.8..1.2));
@@ -28,6 +28,9 @@ pub async fn forget_attempts(pool: Pool) {
         if let Ok(deleted) = database::execute_autocommit(&pool, Deadline::standard(), delete).await
         {
             debug!(deleted, "deleted expired start attempts");
+        }
+        if let Ok(deleted) = refusal::forget(&pool).await {
+            debug!(deleted, "deleted expired records of refused starts");
         }
     }
 }

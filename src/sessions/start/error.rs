@@ -8,7 +8,7 @@ use crate::{
     database::{ConflictRetry, TransactionError},
     idempotency,
     sessions::{eligibility::IneligibleReason, plans::PlanUnavailable, realtime::RealtimeError},
-    settings,
+    settings::{self, InvalidSettings},
 };
 
 /// The reason why a session did not start.
@@ -61,6 +61,19 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] TransactionError),
+}
+
+impl From<Vec<InvalidSettings>> for Error {
+    fn from(invalid: Vec<InvalidSettings>) -> Self {
+        Self::Settings(invalid.into_iter().map(problem).collect())
+    }
+}
+
+fn problem(invalid: InvalidSettings) -> (String, String) {
+    match invalid {
+        InvalidSettings::Missing(key) => (key, "is missing".to_owned()),
+        InvalidSettings::Mistyped { key, expected } => (key, format!("must be {expected}")),
+    }
 }
 
 fn describe(problems: &[(String, String)]) -> String {

@@ -11,8 +11,9 @@ use crate::{
     idempotency,
     outbox::{Outbox, Topic},
     sessions::{
-        eligibility::{self, Bounds, User},
+        eligibility::{self, Bounds, IneligibleReason, User},
         lookup,
+        refusal::Refusal,
         rules::SessionSettings,
         session::{Candidate, Idempotency, Session},
         start::{
@@ -22,7 +23,7 @@ use crate::{
             store::{self, Diagnosis, ExpiredMessage, PlannedInsert, RateLimit},
         },
     },
-    settings::{self, GlobalSettingsService, InvalidSettings},
+    settings::{self, GlobalSettingsService},
 };
 
 /// The insert of a session.
@@ -128,7 +129,7 @@ impl SessionInsert<'_> {
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
         let bounds = Bounds::at(self.request.now, &candidate.settings);
-        let mut reasons = eligibility::check_account(&candidate.user, &candidate.settings);
+        let mut reasons = account_reasons(candidate);
         // Not final: outdated settings may be the cause, and only the diagnosis can tell.
         let is_account_eligible = reasons.is_empty();
         // The common case needs only the cheap statement. The expensive statement diagnoses the obstacle and closes
@@ -172,7 +173,13 @@ impl SessionInsert<'_> {
         let history = diagnosis.history();
         reasons.extend(eligibility::check_history(&history, &bounds, &candidate.settings));
         // No obstacle remains: a concurrent start failed, or an expired session is now closed.
-        if reasons.is_empty() { Ok(Outcome::Retry) } else { Err(Error::NotEligible(reasons)) }
+        if reasons.is_empty() {
+            return Ok(Outcome::Retry);
+        }
+        let Candidate { user, settings, .. } = &**candidate;
+        let (at, revision) = (candidate.started_at, settings.revision);
+        Refusal { at, user, reasons: &reasons, revision }.record(self.pool).await;
+        Err(Error::NotEligible(reasons))
     }
 
     /// Inserts the candidate if there is no obstacle. Returns whether the row was inserted.
@@ -213,6 +220,11 @@ impl SessionInsert<'_> {
     }
 }
 
+fn account_reasons(candidate: &Candidate) -> Vec<IneligibleReason> {
+    let User { plan, level, .. } = &candidate.user;
+    eligibility::check_account(plan.as_deref(), level.as_deref(), &candidate.settings)
+}
+
 fn inserted(session: Session, replayed: bool, candidate: &Candidate) -> Box<Inserted> {
     let instructions = candidate.settings.instructions.clone();
     Box::new(Inserted { session, replayed, instructions })
@@ -248,14 +260,7 @@ fn session_settings(settings: &GlobalSettingsService) -> Result<Arc<SessionSetti
     }
     // Not cached, because the look-ups are cheap compared with the statement that follows.
     let result = SessionSettings::read(&settings.current());
-    result.map(Arc::new).map_err(|invalid| Error::Settings(invalid.iter().map(problem).collect()))
-}
-
-fn problem(invalid: &InvalidSettings) -> (String, String) {
-    match invalid {
-        InvalidSettings::Missing(key) => (key.clone(), "is missing".to_owned()),
-        InvalidSettings::Mistyped { key, expected } => (key.clone(), format!("must be {expected}")),
-    }
+    result.map(Arc::new).map_err(Error::from)
 }
 
 /// Returns the session of the same request: of an attempt whose response was lost, or of an earlier request with the

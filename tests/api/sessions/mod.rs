@@ -11,7 +11,9 @@ mod idempotency;
 mod limit;
 mod pins;
 mod plans;
+
 mod realtime;
+mod refusals;
 mod stop;
 
 use axum::http::StatusCode;

@@ -4,6 +4,7 @@ mod admin;
 mod declared;
 mod document;
 mod starts;
+mod what_if;
 
 use axum::{
     extract::State,
@@ -14,6 +15,7 @@ pub(in crate::http) use admin::*;
 use declared::WithSessions;
 use document::{SessionDocument, session_id};
 pub(in crate::http) use starts::*;
+pub(in crate::http) use what_if::*;
 
 use crate::{
     clock::Clock,

@@ -67,9 +67,15 @@ body! {
 pub(in crate::http) fn unique_keys(
     changes: &Slot<Vec<SettingChange>>,
 ) -> Result<(), ValidationError> {
+    check_unique_keys(changes.0.iter().flatten())
+}
+
+/// Requires that no two of `changes` have the same key.
+pub(in crate::http) fn check_unique_keys<'c>(
+    changes: impl Iterator<Item = &'c SettingChange>,
+) -> Result<(), ValidationError> {
     // A repeated key would make the result depend on the order of the changes.
     let mut keys = BTreeSet::new();
-    let changes = changes.0.iter().flatten();
     let repeated: BTreeSet<_> = changes
         .filter(|change| !keys.insert(change.key.as_str()))
         .map(|change| change.key.as_str())
@@ -122,12 +128,15 @@ pub(in crate::http) async fn update(
     let options = headers.options(&caller, &parameters, &bytes);
     let actor = change.note.actor(caller, request);
     let outcome = writer.update(&actor, &edits, &options).await;
-    let outcome = outcome.map_err(|err| {
-        // Only an error needs the positions.
-        let positions = Positions::of(&edits);
-        headers.explain(Problem::from(err).with_pointers(|key, code| positions.pointer(key, code)))
-    })?;
+    let outcome =
+        outcome.map_err(|err| headers.explain(with_positions(Problem::from(err), &edits)))?;
     responder.respond_with_changes(&parameters, outcome, options.lenient, identity).await
+}
+
+/// Adds the position in `changes` to each error of a key.
+pub(in crate::http) fn with_positions(problem: Problem, edits: &[Edit]) -> Problem {
+    let positions = Positions::of(edits);
+    problem.with_pointers(|key, code| positions.pointer(key, code))
 }
 
 /// The position of each key in a batch.
