@@ -3,7 +3,8 @@
 -- A proposal is a stored change set with a state. Its content is an edition; an edit is a new edition. An approval is
 -- given for the digest of one edition, so no approval outlives an edit. The rules below hold in the database, because a
 -- rule in each route is forgotten by the next route:
---   1. An edition or a verdict never changes, and no proposal is deleted.
+--   1. An edition or a verdict never changes, and no proposal is deleted. The value of a key that became a secret can be
+--      removed from an edition; then the proposal is never applied.
 --   2. A new edition is the next one, of a proposal that is open or failed.
 --   3. A verdict is given for the current edition and its digest. Nobody approves a proposal that they wrote.
 --   4. A change of a protected setting commits only with a proposal of exactly this change, with enough approvals and no
@@ -20,6 +21,24 @@
 
 alter table app_global_setting_schema add column approvals smallint not null default 0
   constraint app_global_setting_schema_approvals check (approvals between 0 and 3 and (approvals = 0 or kind = 'setting'));
+
+-- For the verification of history: the revision after which each change of the setting needed an approval, and the
+-- revision after which each change needed as many as today. Set by a trigger.
+alter table app_global_setting_schema add column protected_since bigint, add column approvals_since bigint;
+
+create function app_global_setting_schema_protects() returns trigger language plpgsql as $$
+declare
+  before smallint := case when tg_op = 'UPDATE' then old.approvals else 0 end;
+  current_revision bigint := (select h.revision from app_global_setting_head h);
+begin
+  new.protected_since := case
+    when new.approvals = 0 then null when before = 0 then current_revision else old.protected_since end;
+  new.approvals_since := case
+    when new.approvals = 0 then null when new.approvals > before then current_revision else old.approvals_since end;
+  return new;
+end $$;
+create trigger app_global_setting_schema_protects before insert or update on app_global_setting_schema
+  for each row execute function app_global_setting_schema_protects();
 
 create index app_global_setting_schema_protected on app_global_setting_schema (key) where approvals > 0;
 
@@ -65,11 +84,14 @@ create table brune_proposal_edition (
   edition    integer not null,
   written_by text not null,
   reason     text not null,
-  -- By key: `{"value": …, "version": …}`, where the version is the one expected before the change, or null.
+  -- By key: `{"value": …, "version": …}`, where the version is the one expected before the change, or null. A cleanup
+  -- of secrets replaces the value by `"redacted": true`.
   edits      jsonb not null,
   -- `at`, `grace_minutes`, `after`; each may be absent.
   plan       jsonb not null default '{}',
-  -- SHA-256 of edits, plan and reason; set by a trigger.
+  -- Random; set by a trigger. Removed with the value of a secret, so that nobody can guess the value by the digest.
+  salt       bytea,
+  -- SHA-256 of salt, edits, plan and reason; set by a trigger.
   digest     bytea not null,
   written_at timestamptz not null,
   request_id text not null default '',
@@ -98,7 +120,8 @@ create table brune_proposal_verdict (
 -- When the last alert of an emergency was stored, so that one instance sends the next.
 create table brune_proposal_reminder (
   proposal uuid primary key references brune_proposal,
-  sent_at  timestamptz not null
+  -- Without a bound, an infinite time would end the alerts.
+  sent_at  timestamptz not null check (isfinite(sent_at))
 );
 
 -- What the release of an instance can read, so that no newer kind of entry is written while an older instance would
@@ -114,10 +137,15 @@ create table brune_freeze (
   set_at         timestamptz not null,
   ended_by       text,
   ended_at       timestamptz,
+  end_reason     text,
   request_id     text not null default '',
   end_request_id text not null default '',
   check (ends_at > starts_at),
-  check ((ended_by is null) = (ended_at is null))
+  -- Infinite times, and times beyond the year 9999, could not be read.
+  constraint brune_freeze_is_readable check (
+    starts_at >= '1970-01-01 00:00:00Z' and ends_at < '10000-01-01 00:00:00Z'),
+  constraint brune_freeze_is_short check (ends_at <= starts_at + interval '2208 hours'),
+  constraint brune_freeze_end_is_complete check (num_nulls(ended_by, ended_at, end_reason) in (0, 3))
 );
 create index brune_freeze_not_ended on brune_freeze (ends_at) where ended_at is null;
 
@@ -327,6 +355,23 @@ begin
         subject.number
       using errcode = 'integrity_constraint_violation';
   end if;
+  -- The rule of `app_global_settings`: a value that the service cannot read would never be applied, nor fail.
+  if exists (
+    select from jsonb_each(new.edits) edit
+    join app_global_setting_schema d on d.key = edit.key,
+    lateral (select edit.value -> 'value' as proposed) content
+    where not coalesce(case d.value_type
+      when 'string' then jsonb_typeof(proposed) = 'string'
+      when 'number' then case when jsonb_typeof(proposed) = 'number'
+        then abs(proposed::text::numeric) < 1e300 else false end
+      when 'boolean' then jsonb_typeof(proposed) = 'boolean'
+      when 'string_array' then jsonb_typeof(proposed) = 'array'
+        and not jsonb_path_exists(proposed, 'strict $[*] ? (@.type() != "string")')
+      end, false))
+  then
+    raise exception 'a value of proposal % is not of the declared type', subject.number
+      using errcode = 'integrity_constraint_violation';
+  end if;
   if jsonb_typeof(new.plan) <> 'object' or new.plan - array['at', 'grace_minutes', 'after'] <> '{}'
     -- Whole numbers only: a plan that the service cannot read would never be applied, nor fail.
     or jsonb_path_exists(new.plan, '$.* ? (@.type() != "number" && @.type() != "string")')
@@ -342,7 +387,8 @@ begin
       using errcode = 'integrity_constraint_violation';
   end if;
   new.written_at := clock_timestamp();
-  new.digest := sha256(convert_to(
+  new.salt := uuid_send(gen_random_uuid());
+  new.digest := sha256(new.salt || convert_to(
     octet_length(new.edits::text) || ':' || new.edits::text || ','
     || octet_length(new.plan::text) || ':' || new.plan::text || ','
     || octet_length(new.reason) || ':' || new.reason || ',', 'UTF8'));
@@ -429,12 +475,74 @@ begin
 end $$;
 create trigger brune_decision_is_permanent before delete or truncate on brune_proposal
   for each statement execute function brune_decision_is_permanent();
-create trigger brune_decision_is_permanent before update or delete or truncate on brune_proposal_edition
+create trigger brune_decision_is_permanent before delete or truncate on brune_proposal_edition
   for each statement execute function brune_decision_is_permanent();
 create trigger brune_decision_is_permanent before update or delete or truncate on brune_proposal_verdict
   for each statement execute function brune_decision_is_permanent();
 create trigger brune_decision_is_permanent before delete or truncate on brune_freeze
   for each statement execute function brune_decision_is_permanent();
+
+-- The edits without the values of `names`.
+create function brune_edits_redacted(edits jsonb, names text[]) returns jsonb language sql immutable as $$
+  select jsonb_object_agg(edit.key, case when edit.key = any(names) and edit.value ? 'value'
+    then edit.value - 'value'::text || '{"redacted": true}'::jsonb else edit.value end)
+  from jsonb_each(edits) edit
+$$;
+
+-- The one change of an edition: the transaction that records the cleanup of a secret removes its value. The digest stays,
+-- and so do the approvals, which are of no use: without a value, the change is never applied.
+create function brune_proposal_edition_redact() returns trigger language plpgsql as $$
+declare
+  redacted brune_proposal_edition := old;
+begin
+  redacted.salt := null;
+  redacted.edits := brune_edits_redacted(old.edits, array(
+    select d.key from app_global_setting_schema d
+    where d.kind = 'secret' and old.edits ? d.key and exists (
+      select from app_global_setting_audit a
+      where a.key = d.key and a.action = 'secret_cleanup' and a.xmin = pg_current_xact_id()::xid)));
+  if new is distinct from redacted or redacted.edits = old.edits then
+    raise exception 'update of brune_proposal_edition is refused: decisions are permanent'
+      using errcode = 'insufficient_privilege', hint = 'to remove a secret, use POST /admin/secrets/cleanup';
+  end if;
+  return new;
+end $$;
+create trigger brune_proposal_edition_redact before update on brune_proposal_edition
+  for each row execute function brune_proposal_edition_redact();
+
+-- A message or the stored response of a request without the values of `names`. Both list changes of settings as
+-- `changed` or `changes`.
+create function brune_changes_redacted(content jsonb, names text[]) returns jsonb language sql immutable as $$
+  select case when jsonb_typeof(content) = 'object' and content ?| '{changed,changes}'::text[] then content || (
+    select coalesce(jsonb_object_agg(list.key, (
+      select coalesce(jsonb_agg(case when change.value ->> 'key' = any(names) then change.value || (
+          select coalesce(jsonb_object_agg(member.key, '"(withheld: a secret)"'::jsonb), '{}'::jsonb)
+          from jsonb_each(change.value) member
+          where member.key in ('value', 'old_value', 'new_value') and member.value <> 'null'::jsonb)
+        else change.value end order by change.ordinality), '[]'::jsonb)
+      from jsonb_array_elements(list.value) with ordinality change)), '{}'::jsonb)
+    from jsonb_each(content) list
+    where list.key in ('changed', 'changes') and jsonb_typeof(list.value) = 'array')
+  else content end
+$$;
+
+-- The keys of `names` whose values are in a proposal, in a message, or in the stored response of a request.
+create function brune_values_outside_trail(names text[]) returns setof text language sql stable as $$
+  select name from unnest(names) name
+  where exists (select from brune_proposal_edition e where e.edits ? name and (e.edits -> name) ? 'value')
+  union
+  -- One pass over the messages and responses, whatever the number of names.
+  select change ->> 'key' from (
+    select jsonb_path_query(o.payload, '$.changed[*]'::jsonpath) as change from brune_outbox o
+    union all
+    select jsonb_path_query(o.payload, '$.changes[*]'::jsonpath) from brune_outbox o
+    union all
+    select jsonb_path_query(k.body::jsonb, '$.changed[*]'::jsonpath) from app_idempotency_key k
+    where k.body like '{%"changed":%') changes
+  where change ->> 'key' = any(names)
+    and brune_changes_redacted(jsonb_build_object('changes', jsonb_build_array(change)), names)
+      <> jsonb_build_object('changes', jsonb_build_array(change))
+$$;
 
 -- A freeze ends early at most once, and nothing else of it changes.
 create function brune_freeze_write() returns trigger language plpgsql security definer as $$
@@ -445,9 +553,8 @@ begin
     new.set_at := clock_timestamp();
     new.ended_by := null;
     new.ended_at := null;
-    perform brune_decision_append('(freeze)', jsonb_build_object(
-        'freeze', new.id, 'event', 'frozen', 'starts_at', new.starts_at, 'ends_at', new.ends_at),
-      new.set_by, new.reason, new.request_id);
+    new.end_reason := null;
+    new.end_request_id := '';
     return new;
   end if;
   if old.ended_at is not null or new.ended_by is null
@@ -456,18 +563,36 @@ begin
   then
     raise exception 'a freeze can only be ended, and only once' using errcode = 'integrity_constraint_violation';
   end if;
-  perform brune_decision_check(new.ended_by, '', new.end_request_id);
+  perform brune_decision_check(new.ended_by, new.end_reason, new.end_request_id);
+  if length(btrim(new.end_reason)) < 3 then
+    raise exception 'the end of a freeze has a reason of 3 characters' using errcode = 'integrity_constraint_violation';
+  end if;
   new.ended_at := clock_timestamp();
-  perform brune_decision_append('(freeze)', jsonb_build_object('freeze', new.id, 'event', 'freeze_ended'),
-    new.ended_by, old.reason, new.end_request_id);
   return new;
 end $$;
 create trigger brune_freeze_write before insert or update on brune_freeze
   for each row execute function brune_freeze_write();
 
+-- After the row is stored: an id that exists makes no entry.
+create function brune_freeze_written() returns trigger language plpgsql security definer as $$
+begin
+  if tg_op = 'INSERT' then
+    perform brune_decision_append('(freeze)', jsonb_build_object(
+        'freeze', new.id, 'event', 'frozen', 'starts_at', new.starts_at, 'ends_at', new.ends_at),
+      new.set_by, new.reason, new.request_id);
+  else
+    perform brune_decision_append('(freeze)', jsonb_build_object('freeze', new.id, 'event', 'freeze_ended'),
+      new.ended_by, new.end_reason, new.end_request_id);
+  end if;
+  return null;
+end $$;
+create trigger brune_freeze_written after insert or update on brune_freeze
+  for each row execute function brune_freeze_written();
+
 -- Requires, at the commit of a revision, the proposal of each protected change, and a bypass in a freeze. Closes the
 -- revision, so that a later statement of the transaction (after `set constraints … immediate`) opens the next one and is
--- checked again. The first value of a setting is free, also after a deletion: the catalog gives it.
+-- checked again. The first value of a setting is free, also after a deletion or the cleanup of a secret: the catalog gives
+-- it.
 create function app_global_setting_head_is_approved() returns trigger language plpgsql security definer as $$
 declare
   subject brune_proposal;
@@ -488,7 +613,7 @@ begin
     select from app_global_setting_audit a
     where a.revision = new.revision and a.version is distinct from 1 and (
         select earlier.version is not null from app_global_setting_audit earlier
-        where earlier.key = a.key and earlier.seq < a.seq and earlier.action not in ('refused', 'secret_cleanup')
+        where earlier.key = a.key and earlier.seq < a.seq and earlier.action <> 'refused'
         order by earlier.seq desc limit 1))
   then
     raise exception 'settings are frozen until %', frozen.ends_at
@@ -502,7 +627,7 @@ begin
     from app_global_setting_audit a join app_global_setting_schema d on d.key = a.key and d.approvals > 0
     where a.revision = new.revision and a.version is distinct from 1 and (
         select earlier.version is not null from app_global_setting_audit earlier
-        where earlier.key = a.key and earlier.seq < a.seq and earlier.action not in ('refused', 'secret_cleanup')
+        where earlier.key = a.key and earlier.seq < a.seq and earlier.action <> 'refused'
         order by earlier.seq desc limit 1)
   loop
     if entry.value is null or content.edits -> entry.key -> 'value' is distinct from entry.value
@@ -569,11 +694,16 @@ begin
   foreach signature in array array[
     'app_global_setting_audit_as_owner()',
     'app_global_setting_head_is_approved()',
+    'app_global_setting_schema_protects()',
     'brune_decision_append(text, jsonb, text, text, text)',
     'brune_decision_check(text, text, text)',
     'brune_decision_is_permanent()',
+    'brune_changes_redacted(jsonb, text[])',
+    'brune_edits_redacted(jsonb, text[])',
     'brune_freeze_write()',
+    'brune_freeze_written()',
     'brune_person(text)',
+    'brune_proposal_edition_redact()',
     'brune_proposal_edition_write()',
     'brune_proposal_edition_written()',
     'brune_proposal_ended()',
@@ -582,7 +712,8 @@ begin
     'brune_proposal_standing(uuid, integer)',
     'brune_proposal_verdict_write()',
     'brune_proposal_verdict_written()',
-    'brune_proposal_write()'
+    'brune_proposal_write()',
+    'brune_values_outside_trail(text[])'
   ] loop
     execute format('alter function %s set search_path = pg_catalog, %s, pg_temp', signature::regprocedure, home);
   end loop;
@@ -598,6 +729,6 @@ begin
     execute format('alter function %s set jit = off', signature::regprocedure);
   end loop;
 end $$;
-revoke execute on function app_global_setting_head_is_approved(), brune_freeze_write(), brune_proposal_edition_write(),
+revoke execute on function app_global_setting_head_is_approved(), brune_freeze_write(), brune_freeze_written(), brune_proposal_edition_write(),
   brune_proposal_edition_written(), brune_proposal_ended(), brune_proposal_is_applied(), brune_proposal_lock(), brune_proposal_verdict_write(),
   brune_proposal_verdict_written(), brune_proposal_write() from public;

@@ -41,7 +41,7 @@ create table brune_starts_event (
     (event = 'stopped') = (minutes is not null) and (event = 'stopped') = (until is not null))
 );
 
--- Writes the head. Without a stop in force, a resumption is not stored: two people may resume at once.
+-- Numbers the event. Without a stop in force, a resumption is not stored: two people may resume at once.
 create function brune_starts_event_write() returns trigger language plpgsql security definer as $$
 declare
   head app_global_setting_head;
@@ -52,8 +52,17 @@ begin
   if new.event = 'resumed' and (head.stopped_until is null or head.stopped_until <= new.made_at) then
     return null;
   end if;
-  new.epoch := head.epoch + 1;
+  -- The head has the number of the last event only when the statement ends.
+  new.epoch := greatest(head.epoch, (select max(e.epoch) from brune_starts_event e)) + 1;
   new.until := new.made_at + new.minutes::float8 * '1 minute'::interval;
+  return new;
+end $$;
+create trigger brune_starts_event_write before insert on brune_starts_event
+  for each row execute function brune_starts_event_write();
+
+-- Writes the head, after the row is stored: an event that is not stored has no effect and makes no entry.
+create function brune_starts_event_written() returns trigger language plpgsql security definer as $$
+begin
   update app_global_setting_head set epoch = new.epoch, stopped_until = new.until,
     stopped_by = case when new.event = 'stopped' then new.made_by end,
     stopped_reason = case when new.event = 'stopped' then new.reason end,
@@ -61,10 +70,10 @@ begin
   perform brune_decision_append('(starts)', jsonb_build_object(
       'event', new.event, 'epoch', new.epoch, 'until', new.until),
     new.made_by, new.reason, new.request_id);
-  return new;
+  return null;
 end $$;
-create trigger brune_starts_event_write before insert on brune_starts_event
-  for each row execute function brune_starts_event_write();
+create trigger brune_starts_event_written after insert on brune_starts_event
+  for each row execute function brune_starts_event_written();
 create trigger brune_decision_is_permanent before update or delete or truncate on brune_starts_event
   for each statement execute function brune_decision_is_permanent();
 
@@ -143,9 +152,11 @@ begin
   foreach signature in array array[
     'brune_release_write()',
     'brune_release_written()',
-    'brune_starts_event_write()'
+    'brune_starts_event_write()',
+    'brune_starts_event_written()'
   ] loop
     execute format('alter function %s set search_path = pg_catalog, %s, pg_temp', signature::regprocedure, home);
   end loop;
 end $$;
-revoke execute on function brune_release_write(), brune_release_written(), brune_starts_event_write() from public;
+revoke execute on function brune_release_write(), brune_release_written(), brune_starts_event_write(),
+  brune_starts_event_written() from public;

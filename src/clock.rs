@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, TimeDelta, Timelike as _, Utc};
 use rand::RngExt as _;
 
 /// The clock of the system, or of a test.
@@ -67,6 +67,18 @@ impl Shift {
     pub fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
+}
+
+/// The nanoseconds of a leap second, which `chrono` counts as part of the second before.
+const LEAP_SECOND: u32 = 1_000_000_000;
+
+/// Parses an RFC 3339 time with an offset. Returns `None` for a malformed time, and for a time that is no RFC 3339 time
+/// in UTC or that Postgres cannot store as it is: a year of more than four digits, or a leap second.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    let is_portable = (0..=9999).contains(&time.year()) && time.nanosecond() < LEAP_SECOND;
+    is_portable.then_some(time)
 }
 
 /// Multiplies `pause` by a random factor in `range`, so that retries of many callers spread out.

@@ -2,7 +2,7 @@
 
 use crate::{
     app::{
-        checks::{CheckResult, role, schema, stored},
+        checks::{CheckResult, proposals, role, schema, stored},
         error::Error,
     },
     config::Environment,
@@ -32,6 +32,7 @@ pub async fn run_checks(
         results.push(schema::triggers_and_functions(pool).await?);
         results.push(stored::characters(pool).await?);
         results.push(stored::audit_trail(pool).await?);
+        results.push(proposals::check(pool).await?);
         results.push(stored::secret_residue(pool).await?);
     }
     Ok(results)

@@ -25,7 +25,10 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
             "app_global_setting_head_notifies",
         ],
     ),
-    ("app_global_setting_schema", &["app_global_setting_schema_changed"]),
+    (
+        "app_global_setting_schema",
+        &["app_global_setting_schema_changed", "app_global_setting_schema_protects"],
+    ),
     (
         "app_global_settings",
         &[
@@ -34,7 +37,10 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
             "app_global_settings_write",
         ],
     ),
-    ("brune_freeze", &["brune_freeze_write", "brune_decision_is_permanent"]),
+    (
+        "brune_freeze",
+        &["brune_decision_is_permanent", "brune_freeze_write", "brune_freeze_written"],
+    ),
     (
         "brune_proposal",
         &[
@@ -49,6 +55,7 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
         "brune_proposal_edition",
         &[
             "brune_decision_is_permanent",
+            "brune_proposal_edition_redact",
             "brune_proposal_edition_write",
             "brune_proposal_edition_written",
         ],
@@ -66,14 +73,17 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
         &["brune_decision_is_permanent", "brune_release_write", "brune_release_written"],
     ),
     ("brune_session", &["brune_session_keeps_its_settings"]),
-    ("brune_starts_event", &["brune_decision_is_permanent", "brune_starts_event_write"]),
+    (
+        "brune_starts_event",
+        &["brune_decision_is_permanent", "brune_starts_event_write", "brune_starts_event_written"],
+    ),
 ];
 
 /// The only trigger whose function has another name.
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
-const DEFINERS: [&str; 18] = [
+const DEFINERS: [&str; 20] = [
     "app_global_setting_audit_chain",
     "app_global_setting_head_is_approved",
     "app_global_setting_head_notifies",
@@ -81,6 +91,7 @@ const DEFINERS: [&str; 18] = [
     "app_global_setting_schema_changed",
     "app_global_settings_write",
     "brune_freeze_write",
+    "brune_freeze_written",
     "brune_proposal_edition_write",
     "brune_proposal_edition_written",
     "brune_proposal_ended",
@@ -92,6 +103,7 @@ const DEFINERS: [&str; 18] = [
     "brune_release_write",
     "brune_release_written",
     "brune_starts_event_write",
+    "brune_starts_event_written",
 ];
 
 /// The settings of the function that knows the secret of a notification before the commit: no plan with values, and no
@@ -109,15 +121,18 @@ const SETTINGS: [(&str, &[(&str, &str)]); 1] =
     [("app_global_setting_head_notifies", &NOTIFIES_SETTINGS)];
 
 /// The functions that no trigger runs.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 12] = [
     "app_global_setting_audit_hash",
     "app_global_setting_open_revision",
+    "brune_changes_redacted",
     "brune_decision_append",
     "brune_decision_check",
+    "brune_edits_redacted",
     "brune_notification_origin",
     "brune_person",
     "brune_proposal_standing",
     "brune_session_over",
+    "brune_values_outside_trail",
     "brune_within_a_minute",
 ];
 

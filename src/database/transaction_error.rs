@@ -50,6 +50,12 @@ impl TransactionError {
         matches!(self, Self::OutcomeUnknown(_))
     }
 
+    /// Whether a stored value cannot be read, such as a number beyond the range of a float.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Refused(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)))
+    }
+
     /// Whether a retry may succeed, for work that first finds out whether the attempt before was stored.
     #[must_use]
     pub fn is_transient_or_outcome_unknown(&self) -> bool {

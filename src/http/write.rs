@@ -212,7 +212,16 @@ impl<const OF_ONE_SETTING: bool> WriteHeaders<OF_ONE_SETTING> {
         // Skipping the only key of a request would be a success without a change.
         let lenient = self.is_lenient && !OF_ONE_SETTING;
         let (approval, is_awaited) = (parameters.approval(), parameters.is_awaited());
-        WriteOptions { revisions, lenient, dry_run, approval, idempotency, is_awaited }
+        let is_delegated = caller.is_delegated;
+        WriteOptions {
+            revisions,
+            lenient,
+            dry_run,
+            approval,
+            idempotency,
+            is_awaited,
+            is_delegated,
+        }
     }
 }
 
@@ -272,7 +281,8 @@ impl<const WRITES_EDITION: bool> StepHeaders<WRITES_EDITION> {
         let tags = format!("{:?}", self.required());
         let request = [self.target.as_bytes(), tags.as_bytes(), body];
         let idempotency = key.map(|key| idempotency::Key::new(caller.user.clone(), key, &request));
-        WriteOptions { dry_run, idempotency, ..WriteOptions::default() }
+        let is_delegated = caller.is_delegated;
+        WriteOptions { dry_run, idempotency, is_delegated, ..WriteOptions::default() }
     }
 }
 

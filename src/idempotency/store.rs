@@ -14,11 +14,19 @@ pub(super) async fn find(
     caller: &str,
     key: &str,
 ) -> sqlx::Result<Option<Record>> {
+    // A setting may have become a secret since the response was stored.
     // The expiry uses the clock of the database, which has set `created_at`.
     sqlx::query_as!(
         Record,
         r#"
-        select fingerprint, body from app_idempotency_key
+        select fingerprint, case
+            when exists (
+              select from app_global_setting_schema d
+              where d.kind = 'secret' and strpos(body, to_jsonb(d.key)::text) > 0)
+            then brune_changes_redacted(body::jsonb, array(
+              select d.key from app_global_setting_schema d where d.kind = 'secret'))::text
+            else body end as "body!"
+        from app_idempotency_key
         where caller = $1 and key = $2 and created_at > now() - interval '24 hours'
         "#,
         caller,

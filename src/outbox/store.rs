@@ -103,10 +103,12 @@ pub(super) async fn batch(
     sink: &str,
     limit: i64,
 ) -> sqlx::Result<Vec<WaitingMessage>> {
+    // A setting may have become a secret since the message was stored.
     sqlx::query_as!(
         WaitingMessage,
         r#"
-        select id, topic, payload, created_at, attempts, due_at <= clock_timestamp() as "is_due!"
+        select id, topic, created_at, attempts, due_at <= clock_timestamp() as "is_due!",
+          brune_changes_redacted(payload, array(select key from app_global_setting_schema where kind = 'secret')) as "payload!"
         from brune_outbox where sink = $1 and status = 'waiting' order by seq limit $2
         "#,
         sink,
@@ -322,7 +324,8 @@ pub(super) async fn page(
     sqlx::query_as!(
         Row,
         r#"
-        select seq as "seq!", id, sink, topic, payload, status, attempts, created_at, due_at, settled_at, last_error
+        select seq as "seq!", id, sink, topic, status, attempts, created_at, due_at, settled_at, last_error,
+          brune_changes_redacted(payload, array(select key from app_global_setting_schema where kind = 'secret')) as "payload!"
         from brune_outbox
         where ($1::text is null or status = $1) and ($2::text is null or sink = $2)
           and ($3::text is null or topic = $3) and ($4::bigint is null or seq < $4)

@@ -5,13 +5,17 @@
 //! (`migrations/20261129160000_proposals.sql`); this module only reads and writes the rows, and
 //! [`settings`](crate::settings) decides.
 
+mod due;
 mod emergency;
 mod freeze;
 mod page;
 mod record;
 mod store;
+mod verdict;
+mod verify;
 mod watch;
 
+pub use due::{next_due, waiting_for_freeze};
 pub use emergency::{UnacknowledgedEmergency, next_unacknowledged, record_emergency_alert};
 pub use freeze::{Freeze, FreezeError, active_freeze, end_freeze, freeze, freezes};
 pub use page::{Cursor, Filter, Page, Summary, page};
@@ -20,8 +24,9 @@ pub use record::{
     Verdict, VerdictKind,
 };
 pub use store::{
-    approval_status, find, find_edition, insert, insert_edition, insert_verdict, is_author,
-    mark_applied, mark_failed, mark_withdrawn, next_due, now, overlapping, verdicts,
-    versions_written_by,
+    find, find_edition, insert, insert_edition, is_author, mark_applied, mark_failed,
+    mark_withdrawn, now, overlapping, versions_written_by,
 };
+pub use verdict::{approval_status, first_acknowledgement, insert_verdict, newest_verdicts};
+pub use verify::{Breach, Verification, verify};
 pub use watch::watch;

@@ -78,8 +78,12 @@ pub struct Plan {
 /// A value of an edition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProposedValue {
-    /// The new value.
+    /// The new value; null if redacted.
+    #[serde(default)]
     pub value: Value,
+    /// Whether the value was removed because the key is a secret, or was one. Such an edition is never applied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacted: bool,
     /// The version that must be current before the change; `None` for a setting without a value.
     pub version: Option<i64>,
 }
@@ -130,10 +134,26 @@ pub struct Edition {
     pub edits: BTreeMap<String, ProposedValue>,
     /// When the change takes effect.
     pub plan: Plan,
-    /// SHA-256 of edits, plan and reason.
+    /// SHA-256 of a random salt, edits, plan and reason.
     pub digest: Vec<u8>,
     /// When the edition was written.
     pub written_at: DateTime<Utc>,
+}
+
+impl Edition {
+    /// Returns the current edition of `proposal` without its content, which cannot be read.
+    #[must_use]
+    pub fn unreadable(proposal: &Proposal) -> Self {
+        Self {
+            edition: proposal.edition,
+            written_by: proposal.created_by.clone(),
+            reason: String::new(),
+            edits: BTreeMap::new(),
+            plan: Plan::default(),
+            digest: Vec::new(),
+            written_at: proposal.created_at,
+        }
+    }
 }
 
 /// An edition to be stored.

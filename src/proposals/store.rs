@@ -10,8 +10,7 @@ use crate::{
     audit::Actor,
     database::Connection,
     proposals::record::{
-        Applied, ApprovalStatus, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue,
-        State, Verdict, VerdictKind,
+        Applied, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue, State,
     },
 };
 
@@ -72,7 +71,8 @@ pub async fn find(conn: &mut Connection, number: i64) -> sqlx::Result<Option<Pro
     row.map(Row::into_proposal).transpose()
 }
 
-/// Returns the edition `edition` of a proposal.
+/// Returns the edition `edition` of a proposal, without the values of secrets: a setting may have become a secret since
+/// the edition was written.
 pub async fn find_edition(
     conn: &mut Connection,
     proposal: Uuid,
@@ -81,7 +81,9 @@ pub async fn find_edition(
     let row = sqlx::query_as!(
         EditionRow,
         r#"
-        select edition, written_by, reason, edits, plan, digest, written_at
+        select edition, written_by, reason, plan, digest, written_at,
+          brune_edits_redacted(edits, array(
+            select d.key from app_global_setting_schema d where d.kind = 'secret' and edits ? d.key)) as "edits!"
         from brune_proposal_edition where proposal = $1 and edition = $2
         "#,
         proposal,
@@ -113,47 +115,6 @@ fn decode<T: serde::de::DeserializeOwned>(json: Value) -> sqlx::Result<T> {
 
 fn encode(value: &impl serde::Serialize) -> sqlx::Result<Value> {
     serde_json::to_value(value).map_err(|err| sqlx::Error::Encode(err.into()))
-}
-
-/// Returns the verdicts on all editions of a proposal, oldest first.
-pub async fn verdicts(conn: &mut Connection, proposal: Uuid) -> sqlx::Result<Vec<Verdict>> {
-    sqlx::query_as!(
-        Verdict,
-        r#"
-        select edition, given_by, verdict, note, given_at
-        from brune_proposal_verdict where proposal = $1 order by edition, seq
-        "#,
-        proposal,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Returns the approvals and objections of an edition, which needs `needed` approvals.
-pub async fn approval_status(
-    conn: &mut Connection,
-    proposal: Uuid,
-    edition: i32,
-    needed: i16,
-) -> sqlx::Result<ApprovalStatus> {
-    let newest = sqlx::query_as!(
-        Verdict,
-        r#"
-        select edition, given_by, verdict, note, given_at from (
-          select distinct on (brune_person(given_by)) * from brune_proposal_verdict
-          where proposal = $1 and edition = $2 and verdict <> 'acknowledge'
-          order by brune_person(given_by), seq desc) newest
-        order by seq
-        "#,
-        proposal,
-        edition,
-    )
-    .fetch_all(conn)
-    .await?;
-    let approve = VerdictKind::Approve.as_str();
-    let (approvals, objections) =
-        newest.into_iter().partition(|verdict: &Verdict| verdict.verdict == approve);
-    Ok(ApprovalStatus { needed, approvals, objections })
 }
 
 /// Whether `person` wrote an edition of the proposal, or applied the proposal as an emergency. Compares names as the
@@ -228,34 +189,6 @@ pub async fn insert_edition(
     Ok(())
 }
 
-/// Inserts a verdict on the current edition, whose content has `digest`.
-pub async fn insert_verdict(
-    conn: &mut Connection,
-    proposal: &Proposal,
-    digest: &[u8],
-    (person, request): (&str, &str),
-    verdict: VerdictKind,
-    note: &str,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"
-        insert into brune_proposal_verdict
-          (proposal, edition, seq, given_by, verdict, digest, note, given_at, request_id)
-        values ($1, $2, 0, $3, $4, $5, $6, now(), $7)
-        "#,
-        proposal.id,
-        proposal.edition,
-        person,
-        verdict.as_str(),
-        digest,
-        note,
-        request,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// Marks a proposal as applied in the transaction of its change.
 pub async fn mark_applied(
     conn: &mut Connection,
@@ -322,47 +255,30 @@ pub async fn mark_failed(
     Ok(())
 }
 
-/// Returns the number of the first due proposal after `(due_at, number)`, by the database's clock.
-pub async fn next_due(
-    conn: &mut Connection,
-    after: Option<(DateTime<Utc>, i64)>,
-) -> sqlx::Result<Option<(DateTime<Utc>, i64)>> {
-    let (due_at, number) = after.unzip();
-    let row = sqlx::query!(
-        r#"
-        select due_at as "due_at!", number from brune_proposal
-        where state = 'open' and due_at <= clock_timestamp()
-          and ($1::timestamptz is null or (due_at, number) > ($1, $2))
-        order by due_at, number limit 1
-        "#,
-        due_at,
-        number,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| (row.due_at, row.number)))
-}
-
-/// Returns the numbers and times of open proposals, except `number`, that change one of `keys`.
+/// Returns the numbers and times of the newest `limit` other open proposals that change one of `keys`, oldest first, and
+/// the number of all such proposals.
 pub async fn overlapping(
     conn: &mut Connection,
     number: i64,
     keys: &[String],
-) -> sqlx::Result<Vec<(i64, Option<DateTime<Utc>>)>> {
+    limit: i64,
+) -> sqlx::Result<(Vec<(i64, Option<DateTime<Utc>>)>, i64)> {
     // A subquery for each open proposal: a join would read the editions of all proposals, most of which are closed.
     let rows = sqlx::query!(
         r#"
-        select p.number, p.due_at from brune_proposal p
+        select p.number, p.due_at, count(*) over () as "count!" from brune_proposal p
         where p.state = 'open' and p.number <> $1 and (
           select e.edits ?| $2 from brune_proposal_edition e where e.proposal = p.id and e.edition = p.edition)
-        order by p.number
+        order by p.number desc limit $3
         "#,
         number,
         keys,
+        limit,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.number, row.due_at)).collect())
+    let count = rows.first().map_or(0, |row| row.count);
+    Ok((rows.into_iter().rev().map(|row| (row.number, row.due_at)).collect(), count))
 }
 
 /// Returns the versions of `keys` that the applied proposal `number` wrote, by key.

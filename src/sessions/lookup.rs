@@ -9,11 +9,12 @@ use crate::{
     database::{self, Connection, Deadline, Pool, TransactionError},
     ids::UserId,
     outbox::{Outbox, Topic},
-    secret_scanner::{SecretKind, SecretScanner},
+    secret_scanner::SecretKind,
     sessions::{
         session::Session,
         store::{self, Ending},
     },
+    settings::SettingsWriter,
 };
 
 /// The sessions that the caller can access.
@@ -83,10 +84,10 @@ impl EndedBy {
     /// Scans the reason of `actor`, because the reason is stored, sent to other services and logged.
     ///
     /// # Errors
-    /// The kind of secret that the reason looks like.
-    pub fn new(actor: Actor, scanner: &SecretScanner) -> Result<Self, SecretInReason> {
-        match scanner.scan(actor.reason.as_str()) {
-            Some(kind) => Err(SecretInReason(kind)),
+    /// The reason looks like a secret, which the audit trail records, or the database failed.
+    pub async fn new(actor: Actor, settings: &SettingsWriter) -> Result<Self, EndReasonError> {
+        match settings.scan_text(&actor, actor.reason.as_str(), false).await? {
+            Some(kind) => Err(EndReasonError::Secret(kind)),
             None => Ok(Self(actor)),
         }
     }
@@ -104,10 +105,16 @@ impl EndedBy {
     }
 }
 
-/// The reason for ending a session looks like a secret; the session was not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the reason {}", .0.detail())]
-pub struct SecretInReason(pub SecretKind);
+/// Why the reason for ending a session was not accepted; the session was not ended.
+#[derive(Debug, thiserror::Error)]
+pub enum EndReasonError {
+    /// The reason looks like a secret.
+    #[error("the reason {}", .0.detail())]
+    Secret(SecretKind),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] TransactionError),
+}
 
 /// Ends an active session and returns the session. A session with another status remains unchanged.
 ///

@@ -15,7 +15,7 @@ mod store;
 
 pub use eligibility::{Bounds, History, IneligibleReason, User, check_history};
 pub use expiry::{Expiry, SweepResult, expire};
-pub use lookup::{End, EndedBy, LookupError, SecretInReason, SessionScope, end, find};
+pub use lookup::{End, EndReasonError, EndedBy, LookupError, SessionScope, end, find};
 pub use page::{Cursor, Page, page, trace};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};

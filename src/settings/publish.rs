@@ -114,12 +114,12 @@ async fn execute(
     let declared = schema::store::all(conn).await??;
     let rows = store::all(conn).await?;
     let plan = plan(catalog, &head, &declared, rows, (provided, scanner))?;
-    // A key that is no longer secret becomes readable, with the whole history.
+    // A key that is no longer secret becomes readable, with the whole history and every proposal.
     let exposed = history::with_values(conn, &no_longer_secret(catalog, &declared)).await?;
     if !exposed.is_empty() {
         let problem = |key| {
             format!(
-                "{key}: the audit trail still has values of a secret; run `brune secrets cleanup` first"
+                "{key}: the database still has values of a secret; run `brune secrets cleanup` first"
             )
         };
         return Err(Error::Conflict(exposed.into_iter().map(problem).collect()));
@@ -130,7 +130,7 @@ async fn execute(
     Ok(plan)
 }
 
-/// Returns the secrets that the catalog no longer declares as secrets: the audit trail would expose old values.
+/// Returns the secrets that the catalog no longer declares as secrets: audit trail and proposals would expose old values.
 fn no_longer_secret(catalog: &Catalog, declared: &[Definition]) -> Vec<String> {
     let secrets = declared.iter().filter(|definition| definition.kind == Kind::Secret);
     let is_secret = |key: &str| {

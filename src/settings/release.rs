@@ -89,8 +89,8 @@ impl SettingsWriter {
         revision: Option<i64>,
         options: &WriteOptions,
     ) -> Result<Release, Error> {
-        self.refuse_secret("name", name)?;
-        self.refuse_secret("note", actor.reason.as_str())?;
+        self.refuse_secret(actor, "name", name, options).await?;
+        self.refuse_secret(actor, "note", actor.reason.as_str(), options).await?;
         let newest = read::revision(&self.pool).await?;
         let revision = revision.unwrap_or(newest);
         if !(1..=newest).contains(&revision) {
@@ -110,7 +110,7 @@ impl SettingsWriter {
         name: &str,
         options: &WriteOptions,
     ) -> Result<Release, Error> {
-        self.refuse_secret("reason", actor.reason.as_str())?;
+        self.refuse_secret(actor, "reason", actor.reason.as_str(), options).await?;
         let archive = async |conn: &mut Connection| {
             if let Some(release) = releases::archive(conn, actor, name).await? {
                 return Ok(release);
@@ -120,8 +120,14 @@ impl SettingsWriter {
         self.run_once(options, archive).await
     }
 
-    fn refuse_secret(&self, field: &'static str, text: &str) -> Result<(), Error> {
-        match self.scanner.scan(text) {
+    async fn refuse_secret(
+        &self,
+        actor: &Actor,
+        field: &'static str,
+        text: &str,
+        options: &WriteOptions,
+    ) -> Result<(), Error> {
+        match self.scan_text(actor, text, options.dry_run).await? {
             Some(kind) => Err(Error::SecretLike { field, kind }),
             None => Ok(()),
         }

@@ -46,10 +46,13 @@ impl Violation {
         Self { key: key.to_owned(), code, detail: detail.into(), constraint }
     }
 
+    /// The code of an undeclared key.
+    pub const UNKNOWN_KEY: &'static str = "unknown_key";
+
     /// An undeclared key.
     #[must_use]
     pub fn unknown(key: &str) -> Self {
-        Self::new(key, "unknown_key", "the catalog declares no such setting", Value::Null)
+        Self::new(key, Self::UNKNOWN_KEY, "the catalog declares no such setting", Value::Null)
     }
 
     /// A key with a declaration that this release cannot read.
@@ -63,6 +66,13 @@ impl Violation {
     #[must_use]
     pub fn secret_like(key: &str, kind: SecretKind) -> Self {
         Self::new(key, "secret_like_value", kind.detail(), Value::Null)
+    }
+
+    /// A proposed value that was removed because the key is a secret, or was one.
+    #[must_use]
+    pub fn redacted(key: &str) -> Self {
+        let detail = "has no proposed value: it was removed with a secret; write a new edition";
+        Self::new(key, "redacted", detail, Value::Null)
     }
 
     /// A required key without a value.

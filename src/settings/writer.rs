@@ -13,7 +13,7 @@ use crate::{
     database::{Connection, Deadline, OnSuccess, Pool, Retry, Transaction, TransactionError},
     idempotency,
     outbox::Outbox,
-    secret_scanner::SecretScanner,
+    secret_scanner::{SecretKind, SecretScanner},
     settings::{
         change::{
             self, Approval, Batch, ChangeResult, CheckedChange, Committed, Edit, Error,
@@ -74,6 +74,9 @@ impl SettingsWriter {
         edits: &[Edit],
         options: &WriteOptions,
     ) -> Result<ChangeResult, Error> {
+        if options.approval == Approval::Emergency {
+            options.require_person()?;
+        }
         // One deadline for all attempts, so that a caller waits no longer for a retried write.
         let deadline = Deadline::standard();
         let mut retry = Retry::until(deadline);
@@ -273,8 +276,30 @@ impl SettingsWriter {
         self.refuse_secrets(&snapshot.schema, actor, [].iter(), dry_run).await
     }
 
+    /// Scans a `text` that a step without changes of settings would store. A secret-like text leaves an audit entry with
+    /// the user and the reason of `actor`, unless `dry_run`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn scan_text(
+        &self,
+        actor: &Actor,
+        text: &str,
+        dry_run: bool,
+    ) -> Result<Option<SecretKind>, TransactionError> {
+        let Some(kind) = self.scanner.scan(text) else { return Ok(None) };
+        if !dry_run {
+            self.append_refusal(actor, &[change::UNDECLARED.to_owned()]).await?;
+        }
+        Ok(Some(kind))
+    }
+
     /// Audits and announces a refused write of `keys`, without values.
     pub(super) async fn record_refusal(&self, actor: &Actor, keys: &[String]) -> Result<(), Error> {
+        Ok(self.append_refusal(actor, keys).await?)
+    }
+
+    async fn append_refusal(&self, actor: &Actor, keys: &[String]) -> Result<(), TransactionError> {
         let mut actor = actor.clone();
         // The audit entry of a refused secret must not store the secret.
         if self.scanner.scan(actor.reason.as_str()).is_some() {
@@ -286,7 +311,7 @@ impl SettingsWriter {
         let record = async {
             audit::append(transaction.conn(), &actor, entries).await?;
             change::enqueue_refused(transaction.conn(), &self.outbox, &actor, keys).await?;
-            Ok::<_, Error>(())
+            Ok::<_, TransactionError>(())
         };
         let result = deadline.within(record).await;
         transaction.finish(result, OnSuccess::Commit).await?;

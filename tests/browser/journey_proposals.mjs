@@ -83,6 +83,8 @@ async function hearOfEdit(ada, ben) {
 
   // An objection blocks; the withdrawal ends the proposal.
   await step(ben, 'Object…').click();
+  await dialogOf(ben).getByRole('button', { name: 'Object', exact: true }).click();
+  await dialogOf(ben).getByText('Enter a reason of at least 3 characters.').waitFor();
   await dialogOf(ben).getByLabel('What has to change?').fill('too chatty');
   await dialogOf(ben).getByRole('button', { name: 'Object', exact: true }).click();
   await ben.getByText(`Objected to proposal ${number}.`).waitFor();

@@ -111,7 +111,11 @@ async fn show_prints_everything_that_an_approver_needs() {
     let (at, printed_at) = in_days(30);
     propose(&service, "50", &["--at", &at, "--grace", "5"]).ends(0, "");
     let objection = ["proposal", "object", "1", "--edition", "1", "--note", "too long"];
-    brune(&service, "ben", &objection).ends(0, "0 of 1 approvals, 1 objection\n");
+    let next =
+        "next: to answer the objection: brune proposal edit 1 --edition 1 --reason TEXT KEY=VALUE…";
+    let without_note = ["proposal", "object", "1", "--edition", "1", "--note", ""];
+    brune(&service, "ben", &without_note).ends(1, "must say what has to change");
+    brune(&service, "ben", &objection).ends(0, "0 of 1 approvals, 1 objection\n").ends(0, next);
     let printed = brune(&service, "ben", &["proposal", "show", "1"]).ends(0, "");
     let rows = printed.rows();
     let values = |name: &str| -> Vec<&str> {
@@ -325,7 +329,7 @@ async fn a_dry_run_of_a_verdict_stores_nothing() {
     judge("approve").ends(0, "the verdict would be recorded: approve");
     judge("object").ends(0, "the verdict would be recorded: object");
     // Not an emergency.
-    judge("acknowledge").ends(4, "the proposal is open");
+    judge("acknowledge").ends(1, "only an emergency is acknowledged");
     ben(&["approve", "1", "--edition", "1", "--apply"]).ends(0, "proposal 1 would be applied");
     ben(&["approve", "1", "--edition", "2"]).ends(4, "the current edition is 1");
     ben(&["withdraw", "1", "-r", "not today"]).ends(0, "proposal 1 would be withdrawn");

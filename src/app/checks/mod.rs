@@ -1,5 +1,6 @@
 //! The checks of a database, for the startup guard and for `brune doctor`.
 
+pub(super) mod proposals;
 pub(super) mod role;
 pub(super) mod schema;
 pub(super) mod stored;

@@ -126,7 +126,7 @@ enum Command {
     Object {
         #[command(flatten)]
         edition: EditionArguments,
-        /// Reason for the objection
+        /// What has to change, in 3 to 500 characters
         #[arg(long)]
         note: String,
         #[command(flatten)]

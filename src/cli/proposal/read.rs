@@ -110,6 +110,12 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
     }
     add("approvals", approval_status(proposal));
     list("verdicts").for_each(|entry| add("verdict", verdict(entry)));
+    // A list has the newest entries.
+    let omitted = |name: &str, count: &str| {
+        let count = proposal[count].as_u64()?.checked_sub(list(name).count() as u64)?;
+        (count > 0).then(|| format!("{count} older ones are not listed"))
+    };
+    omitted("verdicts", "verdict_count").into_iter().for_each(|text| add("verdict", text));
     let detail =
         |entry: &Value, name: &str| format!("{}: {}", cell(&entry[name]), cell(&entry["detail"]));
     list("blocks").for_each(|block| add("block", detail(block, "code")));
@@ -118,6 +124,7 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
         None => format!("proposal {}", entry["number"]),
     };
     list("overlaps").for_each(|entry| add("overlap", overlap(entry)));
+    omitted("overlaps", "overlap_count").into_iter().for_each(|text| add("overlap", text));
     if let Some(emergency) = emergency(proposal) {
         add("emergency", emergency);
         // A write in an emergency has one reason, and an applied proposal a second one.
@@ -141,7 +148,12 @@ fn edition(proposal: &Value) -> String {
 
 /// Describes a change: for an open proposal from the current value to the proposed one.
 fn change(entry: &Value, is_open: bool) -> String {
-    let (key, value) = (cell(&entry["key"]), cell(&entry["value"]));
+    let key = cell(&entry["key"]);
+    let value = if entry["redacted"] == true {
+        "(removed with a secret)".to_owned()
+    } else {
+        cell(&entry["value"])
+    };
     let current = cell(&entry["current_value"]);
     let needed = &entry["needed"];
     let version = cell(&entry["version"]);

@@ -16,8 +16,15 @@ pub(in crate::database) const FUNCTION_PREFIXES: [&str; 3] =
     ["app_global_setting", "app_idempotency_", "brune_"];
 
 /// The functions that the service calls directly. The rest runs in triggers only, which needs no privilege.
-pub(super) const SERVICE_FUNCTIONS: [&str; 4] =
-    ["brune_notification_origin", "brune_person", "brune_session_over", "brune_within_a_minute"];
+pub(super) const SERVICE_FUNCTIONS: [&str; 7] = [
+    "brune_changes_redacted",
+    "brune_edits_redacted",
+    "brune_notification_origin",
+    "brune_person",
+    "brune_session_over",
+    "brune_values_outside_trail",
+    "brune_within_a_minute",
+];
 
 /// A table or view with the service's privileges on it.
 #[derive(Debug)]
@@ -65,11 +72,17 @@ const PROPOSAL: &[Privilege] = &[
         ],
     },
 ];
+/// Editions are inserted. A cleanup redacts the values of a secret; a trigger restricts updates to secrets.
+const EDITION: &[Privilege] = &[
+    on_table("select"),
+    on_table("insert"),
+    Privilege { name: "update", columns: &["edits", "salt"] },
+];
 /// A freeze ends early.
 const FREEZE: &[Privilege] = &[
     on_table("select"),
     on_table("insert"),
-    Privilege { name: "update", columns: &["end_request_id", "ended_by"] },
+    Privilege { name: "update", columns: &["end_reason", "end_request_id", "ended_by"] },
 ];
 /// A release is archived.
 const RELEASE: &[Privilege] = &[
@@ -108,7 +121,7 @@ pub(super) const TABLES: [Table; 21] = [
     table("brune_outbox", WRITE),
     table("brune_outbox_sink", WRITE),
     table("brune_proposal", PROPOSAL),
-    table("brune_proposal_edition", APPEND),
+    table("brune_proposal_edition", EDITION),
     table("brune_proposal_reminder", APPEND_AND_UPDATE),
     table("brune_proposal_verdict", APPEND),
     table("brune_release", RELEASE),

@@ -72,8 +72,9 @@ codes! {
          `emergency=true` writes at once; another person has to acknowledge the emergency.";
     SelfApproval "self_approval" FORBIDDEN "Own proposal cannot be approved",
         "Nothing was stored. Ask somebody who wrote no edition of the proposal.";
-    DelegatedVerdict "delegated_verdict" FORBIDDEN "Verdict needs a token of the person",
-        "Nothing was stored. The person has to sign in: a token with an `act` claim may not approve, object or acknowledge.";
+    DelegatedToken "delegated_token" FORBIDDEN "Delegated tokens are not accepted here",
+        "Nothing was stored. The person has to sign in: a token with an `act` claim may not propose, edit a proposal, \
+         approve, object or acknowledge, nor write in an emergency.";
     NotEligible "not_eligible" FORBIDDEN "User is not eligible to start a session",
         "`reasons` lists each requirement that is not met, with `retry_at` if waiting helps.";
     NotFound "not_found" NOT_FOUND "Not found",

@@ -120,6 +120,7 @@ impl From<settings::Error> for Problem {
                 conflicts: Some(Conflicts::Changes(conflicts)),
                 ..Members::default()
             }),
+            E::Delegated => Self::new(Code::DelegatedToken, detail),
             E::ApprovalRequired(keys) => {
                 Self::new(Code::ApprovalRequired, detail).with_members(Members {
                     keys: Some(keys),
@@ -152,7 +153,7 @@ impl From<settings::ProposalError> for Problem {
         use settings::ProposalError as E;
         let detail = err.to_string();
         match err {
-            E::NotFound(_) => Self::new(Code::ProposalNotFound, detail),
+            E::NotFound(_) | E::EditionNotFound { .. } => Self::new(Code::ProposalNotFound, detail),
             E::EditionOutdated { edition, written_by } => Self::new(Code::EditionOutdated, detail)
                 .with_members(Members {
                     edition: Some(edition),
@@ -161,8 +162,9 @@ impl From<settings::ProposalError> for Problem {
                 }),
             E::Closed { revision, .. } => Self::new(Code::ProposalClosed, detail)
                 .with_members(Members { applied_revision: revision, ..Members::default() }),
+            E::NoEmergency => Self::new(Code::ValidationFailed, detail.clone())
+                .with_errors(FieldError::at("/verdict", "no_emergency", detail)),
             E::SelfApproval => Self::new(Code::SelfApproval, detail),
-            E::Delegated => Self::new(Code::DelegatedVerdict, detail),
             E::NotApproved(status) => Self::new(Code::NotApproved, detail)
                 .with_members(Members { standing: Some(*status), ..Members::default() }),
             E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)
@@ -175,8 +177,11 @@ impl From<settings::ProposalError> for Problem {
             E::SecretInNote(kind) => Self::new(Code::SecretLike, detail)
                 .with_errors(FieldError::at("/note", "secret_like_value", kind.detail())),
             E::Freeze(err) => match err {
-                FreezeError::Times(rule) => Self::new(Code::ValidationFailed, detail)
-                    .with_errors(FieldError::at("/ends_at", "invalid_times", rule)),
+                FreezeError::Times { field, detail: rule } => Self::new(
+                    Code::ValidationFailed,
+                    detail,
+                )
+                .with_errors(FieldError::at(format!("/{field}"), "invalid_times", rule)),
                 FreezeError::NotFound(_) => Self::not_found(detail),
                 FreezeError::Over => Self::new(Code::FreezeOver, detail),
                 FreezeError::Database(err) => err.into(),
@@ -323,10 +328,18 @@ impl From<sessions::Error> for Problem {
     }
 }
 
-impl From<sessions::SecretInReason> for Problem {
-    fn from(err: sessions::SecretInReason) -> Self {
-        let error = FieldError::at("/reason", "secret_like_value", err.0.detail());
-        Self::new(Code::SecretLike, format!("{err}; nothing was ended")).with_errors(error)
+impl From<sessions::EndReasonError> for Problem {
+    fn from(err: sessions::EndReasonError) -> Self {
+        use sessions::EndReasonError as E;
+        let detail = format!("{err}; nothing was ended");
+        match err {
+            E::Secret(kind) => Self::new(Code::SecretLike, detail).with_errors(FieldError::at(
+                "/reason",
+                "secret_like_value",
+                kind.detail(),
+            )),
+            E::Database(err) => err.into(),
+        }
     }
 }
 

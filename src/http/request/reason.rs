@@ -21,7 +21,9 @@ pub(in crate::http) fn or_reason_required(errors: FieldErrors, has_reason: bool)
     // Any other error makes the request malformed: its author has more to correct than the reason.
     match errors.reported() {
         [error] if has_reason && is_reason(error) => {
-            let detail = format!("the reason {}", error.detail);
+            // The detail of a forbidden character has a subject of its own.
+            let predicate = error.detail.strip_prefix("the string ").unwrap_or(&error.detail);
+            let detail = format!("the reason {predicate}");
             Problem::new(Code::ReasonRequired, detail).with_errors(errors)
         }
         _ => Problem::malformed(errors),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::Reason,
+    clock,
     http::request::rules::Bounds,
     ids::UserId,
     json::FieldError,
@@ -172,8 +173,7 @@ impl FieldType for DateTime<Utc> {
 impl FromText for DateTime<Utc> {
     fn from_text(text: &str, _: Bounds) -> Result<Self, FieldError> {
         let detail = "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z";
-        let time = DateTime::parse_from_rfc3339(text);
-        time.map(|time| time.to_utc()).map_err(|_| FieldError::at("", NOT_A_TIME, detail))
+        clock::parse_time(text).ok_or_else(|| FieldError::at("", NOT_A_TIME, detail))
     }
 }
 

@@ -48,7 +48,7 @@ body! {
     struct NewFreeze {
         /// The reason
         note: ChangeNote,
-        /// The beginning; now by default.
+        /// The beginning, within 366 days; now by default.
         starts_at: Option<DateTime<Utc>>,
         /// The end, at most 92 days after the beginning.
         #[example("2027-01-04T08:00:00Z")]

@@ -19,7 +19,7 @@ use crate::{
     outbox::Outbox,
     secret_scanner::SecretScanner,
     secrets::{self, Cleanup, CleanupResult, EnvironmentReport, Secrets},
-    settings::GlobalSettingsService,
+    settings::{GlobalSettingsService, SettingsWriter},
 };
 use axum::extract::State;
 
@@ -87,6 +87,7 @@ pub(in crate::http) async fn clean_up(
     State(pool): State<Pool>,
     State(settings): State<GlobalSettingsService>,
     State(scanner): State<SecretScanner>,
+    State(writer): State<SettingsWriter>,
     State(outbox): State<Outbox>,
     State(provision): State<Provision>,
     request: RequestId,
@@ -98,7 +99,12 @@ pub(in crate::http) async fn clean_up(
     let cleanup = Cleanup { names, dry_run };
     let result =
         secrets::clean_up(&pool, &settings, &scanner, &outbox, &provision, &actor, &cleanup);
-    JsonResponse::ok(&result.await?)
+    let result = result.await;
+    if matches!(result, Err(secrets::Error::SecretLike(_))) {
+        // For the audit entry of the refusal.
+        writer.scan_text(&actor, actor.reason.as_str(), dry_run).await?;
+    }
+    JsonResponse::ok(&result?)
 }
 
 /// The controls of the environment, and ignored variables of settings.

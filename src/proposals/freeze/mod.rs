@@ -16,6 +16,9 @@ use crate::{
 /// The longest freeze. A longer one is probably a mistake in the date.
 const MAX_LENGTH: TimeDelta = TimeDelta::days(92);
 
+/// The longest time until a freeze begins, as for a scheduled proposal.
+const MAX_AHEAD: TimeDelta = TimeDelta::days(366);
+
 /// A time in which no setting changes, except in an emergency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Freeze {
@@ -37,6 +40,11 @@ pub struct Freeze {
     /// When the freeze was ended early.
     #[schema(required)]
     pub ended_at: Option<DateTime<Utc>>,
+    /// Why the freeze was ended early.
+    // A stored response of an earlier release has no such member.
+    #[serde(default)]
+    #[schema(required)]
+    pub end_reason: Option<String>,
     /// The seconds until the end, by the database's clock.
     #[serde(skip)]
     pub seconds_left: i64,
@@ -45,9 +53,14 @@ pub struct Freeze {
 /// Why a freeze could not be set or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
-    /// The times are in the wrong order, in the past, or too far apart.
-    #[error("`ends_at` {0}")]
-    Times(&'static str),
+    /// The times are in the wrong order, in the past, or too far away.
+    #[error("`{field}` {detail}")]
+    Times {
+        /// The wrong time.
+        field: &'static str,
+        /// The rule.
+        detail: &'static str,
+    },
     /// No freeze has the id.
     #[error("there is no freeze {0}")]
     NotFound(Uuid),
@@ -74,11 +87,15 @@ pub async fn freeze(
 ) -> Result<Freeze, FreezeError> {
     let now = super::store::now(conn).await?;
     let starts_at = starts_at.unwrap_or(now).max(now);
+    let invalid = |field, detail| Err(FreezeError::Times { field, detail });
+    if starts_at > now + MAX_AHEAD {
+        return invalid("starts_at", "must be within 366 days");
+    }
     if ends_at <= starts_at {
-        return Err(FreezeError::Times("must be in the future, after `starts_at`"));
+        return invalid("ends_at", "must be in the future, after `starts_at`");
     }
     if ends_at - starts_at > MAX_LENGTH {
-        return Err(FreezeError::Times("must be at most 92 days after `starts_at`"));
+        return invalid("ends_at", "must be at most 92 days after `starts_at`");
     }
     Ok(store::insert(conn, actor, starts_at, ends_at).await?)
 }

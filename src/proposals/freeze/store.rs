@@ -10,7 +10,7 @@ pub async fn active(conn: &mut Connection) -> sqlx::Result<Option<Freeze>> {
     sqlx::query_as!(
         Freeze,
         r#"
-        select id, starts_at, ends_at, reason, set_by, set_at, ended_by, ended_at,
+        select id, starts_at, ends_at, reason, set_by, set_at, ended_by, ended_at, end_reason,
           ceil(extract(epoch from ends_at - clock_timestamp()))::bigint as "seconds_left!"
         from brune_freeze
         where ended_at is null and starts_at <= clock_timestamp() and ends_at > clock_timestamp()
@@ -26,7 +26,7 @@ pub async fn list(conn: &mut Connection) -> sqlx::Result<Vec<Freeze>> {
     sqlx::query_as!(
         Freeze,
         r#"
-        select id, starts_at, ends_at, reason, set_by, set_at, ended_by, ended_at,
+        select id, starts_at, ends_at, reason, set_by, set_at, ended_by, ended_at, end_reason,
           ceil(extract(epoch from ends_at - clock_timestamp()))::bigint as "seconds_left!"
         from brune_freeze
         order by ends_at desc limit 200
@@ -48,7 +48,7 @@ pub(super) async fn insert(
         r#"
         insert into brune_freeze (id, starts_at, ends_at, reason, set_by, set_at, request_id)
         values ($1, $2, $3, $4, $5, now(), $6)
-        returning id, starts_at, ends_at, reason, set_by, set_at, ended_by, ended_at,
+        returning id, starts_at, ends_at, reason, set_by, set_at, ended_by, ended_at, end_reason,
           ceil(extract(epoch from ends_at - clock_timestamp()))::bigint as "seconds_left!"
         "#,
         Uuid::now_v7(),
@@ -71,13 +71,14 @@ pub(super) async fn end(
     sqlx::query_as!(
         Freeze,
         r#"
-        update brune_freeze set ended_by = $2, end_request_id = $3
+        update brune_freeze set ended_by = $2, end_reason = $3, end_request_id = $4
         where id = $1 and ended_at is null and ends_at > clock_timestamp()
-        returning id, starts_at, ends_at, reason, set_by, set_at, ended_by, ended_at,
+        returning id, starts_at, ends_at, reason, set_by, set_at, ended_by, ended_at, end_reason,
           ceil(extract(epoch from ends_at - clock_timestamp()))::bigint as "seconds_left!"
         "#,
         id,
         actor.user.as_str(),
+        actor.reason.as_str(),
         actor.request.as_str(),
     )
     .fetch_optional(conn)

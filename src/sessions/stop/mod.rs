@@ -21,8 +21,8 @@ use crate::{
     idempotency::{self, Execution},
     metrics::Metrics,
     outbox::{Outbox, Topic},
-    secret_scanner::{SecretKind, SecretScanner},
-    settings::WriteOptions,
+    secret_scanner::SecretKind,
+    settings::{SettingsWriter, WriteOptions},
 };
 
 /// The pause between two reads of the state for the metrics.
@@ -86,8 +86,8 @@ pub async fn starts_state(pool: &Pool) -> Result<StartsState, TransactionError> 
 pub struct StartsWriter<'a> {
     /// The database.
     pub pool: &'a Pool,
-    /// The scanner for secrets in reasons.
-    pub scanner: &'a SecretScanner,
+    /// Scans reasons, and records refused ones.
+    pub settings: &'a SettingsWriter,
     /// The outbox, for the message `starts.stopped`.
     pub outbox: &'a Outbox,
 }
@@ -103,7 +103,7 @@ impl StartsWriter<'_> {
         minutes: i64,
         options: &WriteOptions,
     ) -> Result<Execution<StartsState>, StopError> {
-        refuse_secret(self.scanner, actor)?;
+        self.refuse_secret(actor, options).await?;
         let insert = async |conn: &mut Connection| {
             let state = StartsState::from(store::insert_stop(conn, actor, minutes).await?);
             self.enqueue(conn, actor, &state).await?;
@@ -126,7 +126,7 @@ impl StartsWriter<'_> {
         actor: &Actor,
         options: &WriteOptions,
     ) -> Result<Execution<StartsState>, StopError> {
-        refuse_secret(self.scanner, actor)?;
+        self.refuse_secret(actor, options).await?;
         let mut is_resumed = false;
         let insert = async |conn: &mut Connection| {
             is_resumed = store::insert_resumption(conn, actor).await?;
@@ -142,6 +142,14 @@ impl StartsWriter<'_> {
             warn!(by, reason, "session starts are resumed");
         }
         Ok(executed)
+    }
+
+    /// Refuses a secret-like reason, because the reason is stored and logged.
+    async fn refuse_secret(&self, actor: &Actor, options: &WriteOptions) -> Result<(), StopError> {
+        match self.settings.scan_text(actor, actor.reason.as_str(), options.dry_run).await? {
+            Some(kind) => Err(StopError::SecretInReason(kind)),
+            None => Ok(()),
+        }
     }
 
     async fn run(
@@ -187,13 +195,5 @@ pub async fn watch_stop(pool: Pool, metrics: Metrics) {
         if let Ok(state) = starts_state(&pool).await {
             metrics.starts_stopped(state.stopped.is_some());
         }
-    }
-}
-
-/// Refuses a secret-like reason, because the reason is stored and logged.
-fn refuse_secret(scanner: &SecretScanner, actor: &Actor) -> Result<(), StopError> {
-    match scanner.scan(actor.reason.as_str()) {
-        Some(kind) => Err(StopError::SecretInReason(kind)),
-        None => Ok(()),
     }
 }

@@ -53,7 +53,8 @@ pub(in crate::settings) async fn record_emergency(
     let edits = result.changed.iter().map(|change| {
         let version = i64::from(change.version) - 1;
         let version = (version > 0).then_some(version);
-        (change.key.clone(), ProposedValue { value: change.new_value.to_json(), version })
+        let value = change.new_value.to_json();
+        (change.key.clone(), ProposedValue { value, redacted: false, version })
     });
     let content = NewEdition { edits: edits.collect(), plan: Plan::default() };
     let number = proposals::insert(conn, actor, &content).await?;

@@ -1,6 +1,6 @@
 //! A requested change and its options.
 
-use crate::{database::OnSuccess, idempotency, json::StrictJson};
+use crate::{database::OnSuccess, idempotency, json::StrictJson, settings::change::outcome::Error};
 
 /// A requested value for one key, not validated yet.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub struct WriteOptions {
     pub idempotency: Option<idempotency::Key>,
     /// Whether the caller waits until every instance has applied the change.
     pub is_awaited: bool,
+    /// Whether somebody else acts for the author: the token has an `act` claim.
+    pub is_delegated: bool,
 }
 
 impl WriteOptions {
@@ -47,6 +49,15 @@ impl WriteOptions {
     #[must_use]
     pub fn on_success(&self) -> OnSuccess {
         if self.dry_run { OnSuccess::Rollback } else { OnSuccess::Commit }
+    }
+
+    /// Requires that the author acts in person. Otherwise one person could propose a change, or write in an emergency, in
+    /// the name of another, and then approve or acknowledge the change.
+    ///
+    /// # Errors
+    /// `Delegated`.
+    pub(in crate::settings) fn require_person(&self) -> Result<(), Error> {
+        if self.is_delegated { Err(Error::Delegated) } else { Ok(()) }
     }
 }
 

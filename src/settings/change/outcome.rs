@@ -123,6 +123,11 @@ pub enum Error {
     /// The settings are protected: a change needs the approval of other people.
     #[error("{} changes only by an approved proposal", .0.iter().map(|key| key.key.as_str()).collect::<Vec<_>>().join(", "))]
     ApprovalRequired(Vec<ProtectedKey>),
+    /// Somebody else acts for the subject of the token.
+    #[error(
+        "proposals, verdicts and emergencies are made in person, and the token says that somebody acts for its subject"
+    )]
+    Delegated,
     /// All settings are frozen.
     #[error("settings are frozen until {}: {}", .0.ends_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true), .0.reason)]
     Frozen(Box<Freeze>),

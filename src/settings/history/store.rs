@@ -208,9 +208,11 @@ pub(in crate::settings) async fn with_values(
 ) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
-        select distinct key from app_global_setting_audit
+        select key as "key!" from app_global_setting_audit
         where key = any($1) and (old_value_json is not null or new_value_json is not null)
-        order by key
+        union
+        select outside from brune_values_outside_trail($1) outside
+        order by 1
         "#,
         keys,
     )

@@ -53,7 +53,11 @@ impl SettingsWriter {
         plan: &ImportPlan,
         on_conflict: OnConflict,
         approval: Approval,
+        is_delegated: bool,
     ) -> Result<Option<Error>, TransactionError> {
+        if is_delegated && approval == Approval::Emergency {
+            return Ok(Some(ChangeError::Delegated.into()));
+        }
         if let Some(rejection) = plan.rejection(on_conflict) {
             return Ok(Some(rejection));
         }
@@ -115,6 +119,7 @@ impl SettingsWriter {
                 approval: options.approval,
                 idempotency: options.idempotency.clone(),
                 is_awaited: options.is_awaited,
+                is_delegated: options.is_delegated,
             };
             let edits = accepted_edits(plan, options.on_conflict)?;
             match self.write(Action::Import, actor, &edits, &write_options).await {

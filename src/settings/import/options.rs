@@ -37,4 +37,6 @@ pub struct ImportOptions {
     pub idempotency: Option<idempotency::Key>,
     /// Whether the caller waits until every instance has applied the change.
     pub is_awaited: bool,
+    /// Whether somebody else acts for the author.
+    pub is_delegated: bool,
 }

@@ -9,12 +9,13 @@ use crate::{
     json::StrictJson,
     proposals::{self, Applied, Edition, Proposal, State},
     settings::{
-        change::{self, Approval, Batch, ChangeResult, Edit, WriteOptions},
+        change::{self, Approval, Batch, ChangeResult, Edit, Error as ChangeError, WriteOptions},
         proposal::{
             error::Error,
             message::{self, Outcome},
             step::{Person, StepContext, require_state},
         },
+        rules::Violation,
         schema::Schema,
     },
 };
@@ -101,7 +102,15 @@ pub(super) fn needed_approvals(schema: &Schema, content: &Edition) -> i16 {
 }
 
 /// Returns the edits of `content`, with the versions that the predecessor wrote.
+///
+/// # Errors
+/// The predecessor is not applied, or a value was removed because its key is a secret, or was one.
 async fn edits(conn: &mut Connection, content: &Edition) -> Result<Vec<Edit>, Error> {
+    let redacted = content.edits.iter().filter(|(_, proposed)| proposed.redacted);
+    let violations: Vec<_> = redacted.map(|(key, _)| Violation::redacted(key)).collect();
+    if !violations.is_empty() {
+        return Err(ChangeError::Invalid(violations).into());
+    }
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let mut versions = BTreeMap::new();
     if let Some(after) = content.plan.after {
@@ -112,11 +121,16 @@ async fn edits(conn: &mut Connection, content: &Edition) -> Result<Vec<Edit>, Er
         }
         versions = proposals::versions_written_by(conn, after, &keys).await?;
     }
+    Ok(edits_of(content, &versions))
+}
+
+/// Returns the edits of `content`, with the `versions` that the predecessor wrote.
+pub(super) fn edits_of(content: &Edition, versions: &BTreeMap<String, i64>) -> Vec<Edit> {
     let edits = content.edits.iter().map(|(key, proposed)| Edit {
         key: key.clone(),
         value: StrictJson::from(&proposed.value),
         // Version 0 means: no value yet. A setting that got a value in the meantime is a conflict.
         version: Some(versions.get(key).copied().or(proposed.version).unwrap_or(0)),
     });
-    Ok(edits.collect())
+    edits.collect()
 }

@@ -52,6 +52,7 @@ impl SettingsWriter {
         change: &ProposalChange,
         options: &WriteOptions,
     ) -> Result<EditionId, Error> {
+        options.require_person()?;
         self.refuse_edits(actor, change, options).await?;
         step::run(self, options.on_success(), &Propose { actor, change, options }).await
     }
@@ -65,6 +66,7 @@ impl SettingsWriter {
         change: &ProposalChange,
         options: &WriteOptions,
     ) -> Result<EditionId, Error> {
+        options.require_person()?;
         self.refuse_edits(actor, change, options).await?;
         let step = WriteEdition { number, expected, actor, change, options };
         step::run(self, options.on_success(), &step).await
@@ -78,11 +80,12 @@ impl SettingsWriter {
         verdict: &NewVerdict,
         options: &WriteOptions,
     ) -> Result<Option<ChangeResult>, Error> {
-        // Otherwise one person could write a proposal, and approve the proposal in the name of another.
-        if person.is_delegated {
-            return Err(Error::Delegated);
-        }
-        if let Some(kind) = self.scanner.scan(&verdict.note) {
+        options.require_person()?;
+        let Person { user, request } = person.clone();
+        // The entry of a refused note has no other reason.
+        let actor = Actor { user, reason: Reason::withheld(), request };
+        let kind = self.scan_text(&actor, &verdict.note, options.dry_run).await?;
+        if let Some(kind) = kind {
             return Err(Error::SecretInNote(kind));
         }
         let step = GiveVerdict { number, person, verdict, options };
@@ -106,7 +109,8 @@ impl SettingsWriter {
         options: &WriteOptions,
     ) -> Result<ChangeResult, Error> {
         if let Some(reason) = emergency.clone() {
-            let Person { user, request, .. } = person.clone();
+            options.require_person()?;
+            let Person { user, request } = person.clone();
             self.refuse_secret_reason(&Actor { user, reason, request }, options.dry_run).await?;
         }
         let step = Apply { number, edition, person, emergency, options };
@@ -309,7 +313,7 @@ fn outdated(content: Edition) -> Error {
 fn require_verdict_allowed(proposal: &Proposal, verdict: VerdictKind) -> Result<(), Error> {
     match verdict {
         VerdictKind::Acknowledge if proposal.bypassed_by.is_some() => Ok(()),
-        VerdictKind::Acknowledge => require_state(proposal, &[]),
+        VerdictKind::Acknowledge => Err(Error::NoEmergency),
         VerdictKind::Approve | VerdictKind::Object => require_state(proposal, &[State::Open]),
     }
 }

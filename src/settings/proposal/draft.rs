@@ -51,19 +51,18 @@ pub(super) async fn draft(
         return Err(ChangeError::VersionRequired(keys).into());
     }
     let before = change::current_entries(conn, schema, &edits).await?;
-    let (inherited_edits, own_edits): (Vec<_>, Vec<_>) = edits.into_iter().partition(is_inherited);
-    let conflicts = change::version_conflicts(conn, schema, &own_edits, &before).await?;
+    // Also of a setting that the predecessor changes: nobody knows the version that the predecessor will write.
+    let conflicts = change::version_conflicts(conn, schema, &edits, &before).await?;
     if !conflicts.is_empty() {
         return Err(ChangeError::Stale(conflicts).into());
     }
-    let edits: Vec<_> = own_edits.into_iter().chain(inherited_edits).collect();
     check_result(schema, &edits, &before, &predecessor_values)?;
     let edits = edits.iter().map(|edit| {
         let key = edit.definition.key.clone();
         // Without a version, the current version counts if the predecessor does not change the setting.
         let version =
             before.get(&key).map(|entry| edit.version.unwrap_or_else(|| i64::from(entry.version)));
-        (key, ProposedValue { value: edit.value.to_json(), version })
+        (key, ProposedValue { value: edit.value.to_json(), redacted: false, version })
     });
     Ok(NewEdition { edits: edits.collect(), plan: plan.clone() })
 }
@@ -121,18 +120,25 @@ fn check_result(
     before: &BTreeMap<String, Entry>,
     predecessor_values: &BTreeMap<String, ProposedValue>,
 ) -> Result<(), Error> {
-    let predecessor_values = predecessor_values.iter().filter_map(|(key, proposed)| {
-        let declared = schema.find(key)?.value_type;
-        Some((key.as_str(), SettingValue::from_stored(declared, &proposed.value).ok()?))
-    });
-    let predecessor_values: BTreeMap<&str, SettingValue> = predecessor_values.collect();
-    let value_before = |key: &str| {
-        predecessor_values.get(key).or_else(|| before.get(key).map(|entry| &entry.value))
-    };
+    let inherited = stored_values(schema, predecessor_values);
+    let value_before =
+        |key: &str| inherited.get(key).or_else(|| before.get(key).map(|entry| &entry.value));
     let violations = change::check_related(schema, edits, value_before);
     if !violations.is_empty() {
         return Err(ChangeError::Invalid(violations).into());
     }
     let changes = |edit: &ResolvedEdit<'_>| value_before(&edit.definition.key) != Some(&edit.value);
     if edits.iter().any(changes) { Ok(()) } else { Err(Error::NothingChanges) }
+}
+
+/// Returns the proposed values of `edits` by key.
+pub(super) fn stored_values<'a>(
+    schema: &Schema,
+    edits: &'a BTreeMap<String, ProposedValue>,
+) -> BTreeMap<&'a str, SettingValue> {
+    let values = edits.iter().filter_map(|(key, proposed)| {
+        let declared = schema.find(key)?.value_type;
+        Some((key.as_str(), SettingValue::from_stored(declared, &proposed.value).ok()?))
+    });
+    values.collect()
 }

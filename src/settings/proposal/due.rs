@@ -12,7 +12,7 @@ use crate::{
     database::{self, Connection, OnSuccess},
     ids::{RequestId, UserId},
     metrics::Metrics,
-    proposals::{self, Failure, State},
+    proposals::{self, Edition, Failure, Proposal, State},
     settings::{
         change::{ChangeResult, Error as ChangeError},
         proposal::{
@@ -45,18 +45,25 @@ pub enum DueOutcome {
 }
 
 /// Applies every due proposal, in the order of their times, each in a transaction of its own. Returns the outcomes by
-/// number. Several instances may run this at once: the lock of the head lets one of them act.
+/// number, first of those that wait for the end of a freeze. Several instances may run this at once: the lock of the head
+/// lets one of them act.
 pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>, Error> {
-    let mut outcomes = Vec::new();
-    let mut position: Option<(DateTime<Utc>, i64)> = None;
-    loop {
-        let next = database::read_with_retry(&writer.pool, async |conn| {
-            proposals::next_due(conn, position).await
-        });
-        position = next.await?;
-        let Some((_, number)) = position else { return Ok(outcomes) };
+    let mut position = next_due(writer, None, &[]).await?;
+    if position.is_none() {
+        return Ok(Vec::new());
+    }
+    // One read for all: in a freeze, a transaction for each proposal would take the lock of the head every second.
+    let waiting = database::read_with_retry(&writer.pool, async |conn| {
+        proposals::waiting_for_freeze(conn, GRACE_MINUTES).await
+    });
+    let waiting = waiting.await?;
+    let mut outcomes: Vec<_> = waiting.iter().map(|number| (*number, DueOutcome::Frozen)).collect();
+    if position.is_some_and(|(_, number)| waiting.contains(&number)) {
+        position = next_due(writer, position, &waiting).await?;
+    }
+    while let Some((_, number)) = position {
         let user = UserId::service("schedule");
-        let person = Person { user, request: RequestId::new(), is_delegated: false };
+        let person = Person { user, request: RequestId::new() };
         let step = ApplyWhenDue { number, person };
         // An error of one proposal must not keep the proposals after it from being applied.
         let outcome = step::run(writer, OnSuccess::Commit, &step).await;
@@ -65,7 +72,24 @@ pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>
             writer.settings.notify_local_write();
         }
         outcomes.push((number, outcome));
+        position = next_due(writer, position, &waiting).await?;
     }
+    Ok(outcomes)
+}
+
+/// The time and the number of a due proposal.
+type Position = Option<(DateTime<Utc>, i64)>;
+
+/// Returns the first due proposal after `position`, except `skipped`.
+async fn next_due(
+    writer: &SettingsWriter,
+    position: Position,
+    skipped: &[i64],
+) -> Result<Position, Error> {
+    let next = database::read_with_retry(&writer.pool, async |conn| {
+        proposals::next_due(conn, position, skipped).await
+    });
+    Ok(next.await?)
 }
 
 /// Applies due proposals and sends the reminders of emergencies every `interval`, for as long as the process runs. A
@@ -120,11 +144,14 @@ impl Step for ApplyWhenDue {
         context: &StepContext<'_>,
     ) -> Result<DueOutcome, Error> {
         // Again under the lock: another instance may have been faster.
-        let (proposal, content) = find_content(conn, self.number).await?;
-        let due_at = proposal.due_at.filter(|due_at| *due_at <= proposal.read_at);
-        let Some(due_at) = due_at.filter(|_| proposal.state == State::Open) else {
-            return Ok(DueOutcome::NotDue);
+        let (proposal, content) = match find_content(conn, self.number).await {
+            // The owner of the tables stored it. A later round could not read it either.
+            Err(Error::Change(ChangeError::Database(err))) if err.is_unreadable() => {
+                return self.fail_unreadable(conn, context).await;
+            }
+            result => result?,
         };
+        let Some(due_at) = time_of_due(&proposal) else { return Ok(DueOutcome::NotDue) };
         let needed = needed_approvals(context.schema, &content);
         let status =
             proposals::approval_status(conn, proposal.id, proposal.edition, needed).await?;
@@ -143,12 +170,44 @@ impl Step for ApplyWhenDue {
                 Err(err) => failure_of(err)?,
             }
         };
+        self.fail(conn, context, &content, late_by, failure).await
+    }
+}
+
+impl ApplyWhenDue {
+    /// Marks the proposal as failed, and enqueues the message.
+    async fn fail(
+        &self,
+        conn: &mut Connection,
+        context: &StepContext<'_>,
+        content: &Edition,
+        late_by: TimeDelta,
+        failure: Failure,
+    ) -> Result<DueOutcome, Error> {
         let actor = actor_of_failure(&self.person, late_by, failure);
         proposals::mark_failed(conn, self.number, &actor, failure).await?;
         let outcome = Outcome::Failed(failure);
-        message::enqueue_settled(conn, context, self.number, &content, &actor, outcome).await?;
+        message::enqueue_settled(conn, context, self.number, content, &actor, outcome).await?;
         Ok(DueOutcome::Failed(failure))
     }
+
+    /// Marks a due proposal as failed whose content cannot be read.
+    async fn fail_unreadable(
+        &self,
+        conn: &mut Connection,
+        context: &StepContext<'_>,
+    ) -> Result<DueOutcome, Error> {
+        let number = self.number;
+        let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
+        let Some(due_at) = time_of_due(&proposal) else { return Ok(DueOutcome::NotDue) };
+        let content = Edition::unreadable(&proposal);
+        self.fail(conn, context, &content, proposal.read_at - due_at, Failure::Invalid).await
+    }
+}
+
+/// Returns the scheduled time of an open proposal that is due.
+fn time_of_due(proposal: &Proposal) -> Option<DateTime<Utc>> {
+    proposal.due_at.filter(|due_at| *due_at <= proposal.read_at && proposal.state == State::Open)
 }
 
 /// Returns why a due proposal cannot be applied.

@@ -16,6 +16,14 @@ pub enum Error {
     /// No proposal has the number.
     #[error("there is no proposal {0}")]
     NotFound(i64),
+    /// The proposal has no such edition.
+    #[error("proposal {number} has no edition {edition}")]
+    EditionNotFound {
+        /// The number of the proposal.
+        number: i64,
+        /// The edition.
+        edition: i32,
+    },
     /// The person read another edition than the current one.
     #[error("the current edition is {edition}, by {written_by}")]
     EditionOutdated {
@@ -32,14 +40,12 @@ pub enum Error {
         /// The revision of the change, if applied.
         revision: Option<i64>,
     },
+    /// Only an emergency is acknowledged.
+    #[error("only an emergency is acknowledged")]
+    NoEmergency,
     /// An author approves or acknowledges the own proposal.
     #[error("a person who wrote an edition of the proposal cannot approve or acknowledge it")]
     SelfApproval,
-    /// Somebody gives a verdict in the name of another person.
-    #[error(
-        "verdicts are given in person, and the token has an `act` claim: somebody acts for its subject"
-    )]
-    Delegated,
     /// Approvals are missing, or somebody objects.
     #[error("{} of {} approvals, {} objections", .0.approvals.len(), .0.needed, .0.objections.len())]
     NotApproved(Box<ApprovalStatus>),

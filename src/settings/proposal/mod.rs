@@ -4,6 +4,7 @@
 //! by the write path of every change (`change/apply.rs`), and the database checks the approvals again at the commit.
 
 mod apply;
+mod blocks;
 mod decide;
 mod draft;
 mod due;
@@ -14,10 +15,11 @@ mod remind;
 mod step;
 mod view;
 
+pub use blocks::Block;
 pub use decide::{EditionId, NewVerdict};
 pub use draft::ProposalChange;
 pub use due::{DueOutcome, apply_due, apply_due_proposals};
 pub use error::Error;
 pub use remind::remind_of_emergencies;
 pub use step::Person;
-pub use view::{Block, Overlap, ProposalView, ProposedChange, find_proposal};
+pub use view::{Overlap, ProposalView, ProposedChange, find_proposal};

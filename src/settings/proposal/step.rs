@@ -26,8 +26,6 @@ pub struct Person {
     pub user: UserId,
     /// The request.
     pub request: RequestId,
-    /// Whether somebody else acts for the person.
-    pub is_delegated: bool,
 }
 
 /// The settings of a step: the writer, and the schema and the head under the lock.

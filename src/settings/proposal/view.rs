@@ -1,35 +1,44 @@
 //! A proposal as shown to people: content, verdicts, and the reasons why it cannot take effect now.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    database::{self, Connection, Pool},
-    proposals::{
-        self, ApprovalStatus, Edition, Failure, Plan, Proposal, ProposedValue, State, Verdict,
-        VerdictKind,
-    },
+    database::{self, Connection},
+    proposals::{self, ApprovalStatus, Edition, Failure, Plan, ProposedValue, State, Verdict},
     settings::{
-        current::GlobalSettingsService,
         entry::StoredSetting,
-        proposal::{apply::needed_approvals, error::Error},
-        schema::Schema,
+        proposal::{
+            apply::needed_approvals,
+            blocks::{Block, Checker, blocks},
+            error::Error,
+        },
+        schema::{Kind, Schema},
         store,
+        writer::SettingsWriter,
     },
     text::hex,
 };
+
+/// The longest list of verdicts of a proposal.
+const MAX_VERDICTS: i64 = 100;
+
+/// The longest list of overlapping proposals.
+const MAX_OVERLAPS: i64 = 50;
 
 /// A proposed value beside the current one.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProposedChange {
     /// The key.
     pub key: String,
-    /// The proposed value.
+    /// The proposed value; null if redacted.
     pub value: Value,
+    /// Whether the value was removed because the key is a secret, or was one. Such an edition is never applied.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub redacted: bool,
     /// The version that must be current before the change; null for a setting without a value.
     #[schema(required)]
     pub version: Option<i64>,
@@ -40,17 +49,6 @@ pub struct ProposedChange {
     pub current_version: Option<i32>,
     /// How many other people must approve a change of the setting today.
     pub needed: i16,
-}
-
-/// A reason why a proposal cannot take effect now.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ProposalBlock)]
-pub struct Block {
-    /// `not_approved`, `not_due`, `change_frozen`, `version_conflict`, `predecessor` or `invalid`.
-    #[schema(example = "not_approved")]
-    pub code: &'static str,
-    /// The reason in words.
-    pub detail: String,
 }
 
 /// Another open proposal that changes one of the settings.
@@ -76,7 +74,7 @@ pub struct ProposalView {
     pub edition: i32,
     /// The number of editions; the last one is current.
     pub editions: i32,
-    /// SHA-256 of the content of the edition, in hexadecimal digits.
+    /// SHA-256 of the content of the edition and of a random salt, in hexadecimal digits.
     pub digest: String,
     /// The reason of the edition.
     pub reason: String,
@@ -94,12 +92,16 @@ pub struct ProposalView {
     pub plan: Plan,
     /// The approvals and objections of the edition.
     pub standing: ApprovalStatus,
-    /// All verdicts on all editions, oldest first.
+    /// The newest 100 verdicts on all editions, oldest first. `standing` has every verdict that counts.
     pub verdicts: Vec<Verdict>,
+    /// The number of all verdicts.
+    pub verdict_count: i64,
     /// Why an open proposal cannot take effect now; empty if it can.
     pub blocks: Vec<Block>,
-    /// Other open proposals that change the same settings.
+    /// The newest 50 other open proposals that change the same settings, oldest first.
     pub overlaps: Vec<Overlap>,
+    /// The number of all open proposals that change the same settings.
+    pub overlap_count: i64,
     /// Who applied the proposal without its approvals, in an emergency.
     #[schema(required)]
     pub bypassed_by: Option<String>,
@@ -128,47 +130,49 @@ pub struct ProposalView {
 /// # Errors
 /// `NotFound`, also for an edition that does not exist.
 pub async fn find_proposal(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
+    writer: &SettingsWriter,
     number: i64,
     edition: Option<i32>,
 ) -> Result<ProposalView, Error> {
-    let snapshot = settings.snapshot();
-    database::read_with_retry(pool, async |conn| {
-        read(conn, &snapshot.schema, number, edition).await
+    let snapshot = writer.settings.snapshot();
+    let checker = Checker { schema: &snapshot.schema, scanner: &writer.scanner };
+    database::read_with_retry(&writer.pool, async |conn| {
+        read(conn, &checker, number, edition).await
     })
     .await
 }
 
 async fn read(
     conn: &mut Connection,
-    schema: &Schema,
+    checker: &Checker<'_>,
     number: i64,
     edition: Option<i32>,
 ) -> Result<ProposalView, Error> {
+    let schema = checker.schema;
     let proposal = proposals::find(conn, number).await?.ok_or(Error::NotFound(number))?;
     let number_shown = edition.unwrap_or(proposal.edition);
     let content = proposals::find_edition(conn, proposal.id, number_shown).await?;
-    let content = content.ok_or(Error::NotFound(number))?;
+    let content = content.ok_or(Error::EditionNotFound { number, edition: number_shown })?;
     let needed = needed_approvals(schema, &content);
     let approval_status =
         proposals::approval_status(conn, proposal.id, number_shown, needed).await?;
-    let verdicts = proposals::verdicts(conn, proposal.id).await?;
+    let (verdicts, verdict_count) =
+        proposals::newest_verdicts(conn, proposal.id, MAX_VERDICTS).await?;
     let keys: Vec<String> = content.edits.keys().cloned().collect();
     let rows = store::some(conn, &keys).await?;
     let is_open = proposal.state == State::Open && number_shown == proposal.edition;
-    let (blocks, overlaps) = if is_open {
+    let (blocks, (overlaps, overlap_count)) = if is_open {
         (
-            blocks(conn, &proposal, &content, &approval_status, &rows).await?,
-            proposals::overlapping(conn, number, &keys).await?,
+            blocks(conn, checker, (&proposal, &content), &approval_status).await?,
+            proposals::overlapping(conn, number, &keys, MAX_OVERLAPS).await?,
         )
     } else {
-        (Vec::new(), Vec::new())
+        (Vec::new(), (Vec::new(), 0))
     };
-    let acknowledged = verdicts.iter().find(|verdict| {
-        verdict.verdict == VerdictKind::Acknowledge.as_str() && proposal.bypassed_by.is_some()
-    });
-    let acknowledged_by = acknowledged.map(|verdict| verdict.given_by.clone());
+    let acknowledged_by = match proposal.bypassed_by {
+        Some(_) => proposals::first_acknowledgement(conn, proposal.id).await?,
+        None => None,
+    };
     let Edition { reason, written_by, edits, plan, digest, written_at, .. } = content;
     Ok(ProposalView {
         number,
@@ -185,8 +189,10 @@ async fn read(
         plan,
         standing: approval_status,
         verdicts,
+        verdict_count,
         blocks,
         overlaps: overlaps.into_iter().map(|(number, at)| Overlap { number, at }).collect(),
+        overlap_count,
         bypassed_by: proposal.bypassed_by,
         acknowledged_by,
         applied_revision: proposal.applied_revision,
@@ -202,59 +208,16 @@ fn proposed_change(
     rows: &[StoredSetting],
     (key, proposed): (String, ProposedValue),
 ) -> ProposedChange {
-    let current = rows.iter().find(|row| row.key == key);
+    // An older release may have stored the value of a secret among the settings.
+    let is_secret = schema.find(&key).is_some_and(|definition| definition.kind == Kind::Secret);
+    let current = rows.iter().find(|row| row.key == key && !is_secret && !proposed.redacted);
     ProposedChange {
         value: proposed.value,
+        redacted: proposed.redacted,
         version: proposed.version,
         current_value: current.and_then(|row| row.value.clone()),
         current_version: current.and_then(|row| row.version),
         needed: schema.find(&key).map_or(0, |definition| definition.approvals),
         key,
     }
-}
-
-/// Returns every reason why the current edition of an open proposal cannot take effect now.
-async fn blocks(
-    conn: &mut Connection,
-    proposal: &Proposal,
-    content: &Edition,
-    approval_status: &ApprovalStatus,
-    rows: &[StoredSetting],
-) -> Result<Vec<Block>, Error> {
-    let mut blocks = Vec::new();
-    let mut block = |code, detail: String| blocks.push(Block { code, detail });
-    if !approval_status.is_approved() {
-        block("not_approved", Error::NotApproved(Box::new(approval_status.clone())).to_string());
-    }
-    if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
-        block("not_due", Error::NotDue(due_at).to_string());
-    }
-    if let Some(freeze) = proposals::active_freeze(conn).await? {
-        block("change_frozen", crate::settings::Error::Frozen(Box::new(freeze)).to_string());
-    }
-    let mut predecessor_versions = BTreeMap::new();
-    if let Some(after) = content.plan.after {
-        let predecessor = proposals::find(conn, after).await?;
-        let state = predecessor.map_or(State::Open, |proposal| proposal.state);
-        if state != State::Applied {
-            block("predecessor", Error::Predecessor(after, state).to_string());
-        }
-        let keys: Vec<_> = content.edits.keys().cloned().collect();
-        predecessor_versions = proposals::versions_written_by(conn, after, &keys).await?;
-    }
-    let stale_keys: Vec<_> = content
-        .edits
-        .iter()
-        .filter(|(key, proposed)| {
-            let current = rows.iter().find(|row| row.key == **key).and_then(|row| row.version);
-            let expected = predecessor_versions.get(*key).copied().or(proposed.version);
-            // Without an expected version, the predecessor sets the version when it is applied.
-            expected.is_some() && current.map(i64::from) != expected
-        })
-        .map(|(key, _)| key.as_str())
-        .collect();
-    if !stale_keys.is_empty() {
-        block("version_conflict", format!("changed meanwhile: {}", stale_keys.join(", ")));
-    }
-    Ok(blocks)
 }

@@ -124,7 +124,7 @@ async fn a_note_is_short_plain_text_without_secrets() {
         ("reversed \u{202E}", 400),
         (&"x".repeat(501), 400),
         (&"ä".repeat(500), 200),
-        ("", 200),
+        ("", 400),
     ] {
         let verdict = json!({"edition": 1, "verdict": "object", "note": note});
         let reply = judge(&app.instance, "ben", number, verdict).await;

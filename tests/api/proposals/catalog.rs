@@ -11,7 +11,7 @@ use super::{
 use crate::support::{TestApp, firewall, psql};
 
 /// A catalog with one setting of one approval.
-const ONE: &str = r#"
+pub(super) const ONE: &str = r#"
 catalog = "one"
 description = "A setting, and another that comes and goes."
 
@@ -25,7 +25,7 @@ description = "A number."
 "#;
 
 /// The part of a catalog that declares `GOES` as a number.
-const GOES: &str = r#"
+pub(super) const GOES: &str = r#"
 [[setting]]
 key = "GOES"
 category = "test"
@@ -65,7 +65,7 @@ async fn more_approvals_count_for_a_proposal_that_was_approved() {
 async fn fewer_approvals_count_and_an_objection_still_blocks() {
     let app = protected().await;
     let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
-    let objection = json!({"edition": 1, "verdict": "object"});
+    let objection = json!({"edition": 1, "verdict": "object", "note": "too long"});
     judge(&app.instance, "ben", number, objection).await.ok();
     app.publish(BRUN_E).await;
     apply(&app.instance, "ana", number).await.problem(409, "not_approved");

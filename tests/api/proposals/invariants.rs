@@ -7,7 +7,7 @@ use super::{COOLDOWN, PER_DAY, apply, approve, judge, propose, protected};
 use crate::support::TestApp;
 
 /// Runs `sql` as one transaction of the service's role; returns the error.
-async fn attempt(app: &TestApp, sql: &str) -> Result<(), String> {
+pub(super) async fn attempt(app: &TestApp, sql: &str) -> Result<(), String> {
     let mut transaction = app.db.pool().begin().await.unwrap();
     let result = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await;
     let result = match result {
@@ -18,7 +18,7 @@ async fn attempt(app: &TestApp, sql: &str) -> Result<(), String> {
 }
 
 /// Expects `sql` to fail with a message that contains `reason`.
-async fn refused(app: &TestApp, what: &str, sql: &str, reason: &str) {
+pub(super) async fn refused(app: &TestApp, what: &str, sql: &str, reason: &str) {
     match attempt(app, sql).await {
         Ok(()) => panic!("{what}: accepted"),
         Err(err) => assert!(err.contains(reason), "{what}: {err}"),
@@ -26,7 +26,7 @@ async fn refused(app: &TestApp, what: &str, sql: &str, reason: &str) {
 }
 
 /// A change of `key` with its audit entry, by hand.
-fn change(key: &str, value: &str, version: i32) -> String {
+pub(super) fn change(key: &str, value: &str, version: i32) -> String {
     format!(
         "update app_global_settings set value_json = '{value}', version = {version}, updated_by = 'eve'
          where key = '{key}';
@@ -36,7 +36,7 @@ fn change(key: &str, value: &str, version: i32) -> String {
 }
 
 /// The end of the proposal `number` as applied in this transaction.
-fn applied(number: i64) -> String {
+pub(super) fn applied(number: i64) -> String {
     format!(
         "update brune_proposal set state = 'applied', ended_by = 'eve', end_reason = 'by hand',
            applied_revision = (select revision from app_global_setting_head) where number = {number}"
@@ -54,7 +54,7 @@ fn verdict(number: i64, person: &str, verdict: &str) -> String {
 }
 
 /// A new edition by hand that sets `key`.
-fn edition(number: i64, person: &str, key: &str, value: &str) -> String {
+pub(super) fn edition(number: i64, person: &str, key: &str, value: &str) -> String {
     format!(
         "insert into brune_proposal_edition
            (proposal, edition, written_by, reason, edits, digest, written_at)
@@ -83,7 +83,14 @@ async fn a_protected_setting_does_not_change_without_its_proposal() {
         change(COOLDOWN, "99", 3)
     );
     refused(&app, "after an early check", &early, needs).await;
-    judge(&app.instance, "cleo", number, json!({"edition": 1, "verdict": "object"})).await.ok();
+    judge(
+        &app.instance,
+        "cleo",
+        number,
+        json!({"edition": 1, "verdict": "object", "note": "too long"}),
+    )
+    .await
+    .ok();
     refused(&app, "against an objection", &both, "objects").await;
     approve(&app.instance, "cleo", number).await.ok();
     attempt(&app, &both).await.unwrap();
@@ -198,8 +205,16 @@ async fn in_a_freeze_only_a_bypass_changes_settings() {
     refused(&app, "a plain change", &change(PER_DAY, "5", 2), "frozen").await;
     let earlier = "update brune_freeze set ends_at = now()";
     refused(&app, "another end", earlier, "permission denied").await;
-    attempt(&app, "update brune_freeze set ended_by = 'ben'").await.unwrap();
-    refused(&app, "ended twice", "update brune_freeze set ended_by = 'cleo'", "only once").await;
+    attempt(&app, "update brune_freeze set ended_by = 'ben', end_reason = 'all are back'")
+        .await
+        .unwrap();
+    refused(
+        &app,
+        "ended twice",
+        "update brune_freeze set ended_by = 'cleo', end_reason = 'again'",
+        "only once",
+    )
+    .await;
     attempt(&app, &change(PER_DAY, "5", 2)).await.unwrap();
 }
 

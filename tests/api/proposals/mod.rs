@@ -1,16 +1,22 @@
 //! Proposals: protected settings change only with the approval of other people.
 
+mod attacks;
 mod bad_input;
 mod catalog;
 mod complaints;
 mod due;
 mod fleet;
+mod history;
 mod invariants;
+mod large;
 mod messages;
 mod pages;
 mod people;
 mod races;
+mod refused_texts;
 mod repeats;
+mod secrets;
+mod stored;
 mod write_paths;
 
 use serde_json::{Value, json};

@@ -72,7 +72,8 @@ async fn a_page_of_many_proposals_reads_few_rows() {
     }
     let before = reads(&app).await;
     let shown = super::find(&app.instance, 10_000).await;
-    assert_eq!(shown["overlaps"].as_array().unwrap().len(), 99);
+    let listed = shown["overlaps"].as_array().unwrap().len();
+    assert_eq!((listed, &shown["overlap_count"]), (50, &json!(99)));
     let rows = reads(&app).await - before;
     assert!(rows <= 1_500, "a proposal: {rows} rows were read");
 }
@@ -106,7 +107,7 @@ async fn an_emergency_waits_for_everybody_but_its_authors() {
     let app = protected().await;
     let number = super::propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
     super::approve(&app.instance, "ben", number).await.ok();
-    let objection = json!({"edition": 1, "verdict": "object"});
+    let objection = json!({"edition": 1, "verdict": "object", "note": "too long"});
     super::judge(&app.instance, "cleo", number, objection).await.ok();
     let path = format!("{PROPOSALS}/{number}/apply?emergency=true");
     let body = json!({"edition": 1, "reason": "users cannot start"});
@@ -192,7 +193,7 @@ async fn a_page_counts_the_verdicts_of_the_current_edition() {
     let both = [(COOLDOWN, json!(45), 1), (super::PROMPT, json!("2"), 1)];
     let number = super::propose(&app.instance, "ana", &both).await;
     super::approve(&app.instance, "ben", number).await.ok();
-    let objection = json!({"edition": 1, "verdict": "object"});
+    let objection = json!({"edition": 1, "verdict": "object", "note": "too long"});
     super::judge(&app.instance, "cleo", number, objection).await.ok();
     let summary = async || get(&app.instance, PROPOSALS).send().await.ok()["proposals"][0].clone();
     let counts = |row: &Value| ["needed", "approvals", "objections"].map(|name| row[name].as_i64());

@@ -145,7 +145,7 @@ async fn an_approval_that_applies_and_an_objection_do_not_both_succeed() {
         let (before, version) = value(&app.instance, COOLDOWN).await;
         let number = propose(&app.instance, "ana", &[(COOLDOWN, another(&before), version)]).await;
         let approval = json!({"edition": 1, "verdict": "approve", "apply": true});
-        let objection = json!({"edition": 1, "verdict": "object"});
+        let objection = json!({"edition": 1, "verdict": "object", "note": "too long"});
         let (approval, objection) = tokio::join!(
             judge(&app.instance, "ben", number, approval),
             judge(&second, "cleo", number, objection),

@@ -24,8 +24,7 @@ fn change(minutes: i64) -> Value {
 fn steps(number: i64) -> Vec<Step> {
     let path = format!("{PROPOSALS}/{number}");
     let verdicts = format!("{path}/verdicts");
-    let verdict =
-        |verdict: &str, applies: bool| json!({"edition": 2, "verdict": verdict, "apply": applies});
+    let verdict = |verdict: &str, applies: bool| json!({"edition": 2, "verdict": verdict, "note": "I see", "apply": applies});
     let reason = |reason: &str| json!({"reason": reason});
     vec![
         (Method::POST, PROPOSALS.to_owned(), "ana", change(45), change(46)),

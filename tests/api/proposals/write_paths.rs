@@ -8,9 +8,10 @@ use crate::support::{Call, Instance, Reply, TestApp, admin, psql};
 
 const SETTINGS: &str = "/admin/global-settings";
 
-/// Every way to write the cooldown over HTTP, by name. `parameters` are of the query.
-async fn write_paths<'a>(
+/// Every way to write the cooldown over HTTP with `token`, by name. `parameters` are of the query.
+pub(super) async fn write_paths<'a>(
     instance: &'a Instance,
+    token: &str,
     parameters: &str,
 ) -> Vec<(&'static str, Call<'a>)> {
     let (current, version) = value(instance, COOLDOWN).await;
@@ -24,7 +25,7 @@ async fn write_paths<'a>(
             (true, _) => "&",
             (false, _) => "?",
         };
-        instance.call(method, &format!("{path}{mark}{parameters}")).bearer(&admin("ana"))
+        instance.call(method, &format!("{path}{mark}{parameters}")).bearer(token)
     };
     let roll_back = |target: serde_json::Value| {
         let mut body = target;
@@ -78,7 +79,7 @@ async fn changed_before() -> TestApp {
 #[tokio::test]
 async fn no_route_writes_a_protected_setting_without_approvals() {
     let app = changed_before().await;
-    for (write, call) in write_paths(&app.instance, "").await {
+    for (write, call) in write_paths(&app.instance, &admin("ana"), "").await {
         let reply = call.send().await;
         assert_eq!(reply.status.as_u16(), 403, "{write}: {}", reply.text);
         let problem = reply.problem(403, "approval_required");
@@ -91,7 +92,7 @@ async fn no_route_writes_a_protected_setting_without_approvals() {
 #[tokio::test]
 async fn every_route_has_the_same_emergency() {
     let app = changed_before().await;
-    let count = write_paths(&app.instance, "").await.len();
+    let count = write_paths(&app.instance, &admin("ana"), "").await.len();
     for index in 0..count {
         let (_, version) = value(&app.instance, COOLDOWN).await;
         if value(&app.instance, COOLDOWN).await.0 == json!(30) {
@@ -102,7 +103,8 @@ async fn every_route_has_the_same_emergency() {
         }
         let before = psql::count(&app.db.admin(), "select count(*) from brune_proposal").await;
         let (_, version) = value(&app.instance, COOLDOWN).await;
-        let (write, call) = write_paths(&app.instance, "emergency=true").await.swap_remove(index);
+        let (write, call) =
+            write_paths(&app.instance, &admin("ana"), "emergency=true").await.swap_remove(index);
         let reply = call.send().await;
         assert!(reply.status.is_success(), "{write}: {} {}", reply.status, reply.text);
         assert_eq!(value(&app.instance, COOLDOWN).await.1, version + 1, "{write}");
@@ -125,7 +127,7 @@ async fn every_rehearsal_is_refused_as_the_write() {
     let app = changed_before().await;
     let refusals = async |parameters: &str| {
         let mut refusals = Vec::new();
-        for (write, call) in write_paths(&app.instance, parameters).await {
+        for (write, call) in write_paths(&app.instance, &admin("ana"), parameters).await {
             refusals.push((write, refusal(write, call.send().await)));
         }
         refusals

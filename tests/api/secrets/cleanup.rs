@@ -133,7 +133,7 @@ async fn a_catalog_cannot_drop_a_secret_before_its_cleanup() {
         settings::publish(&db.owner().into(), &catalog, &|_| None, &firewall(), false).await
     };
     let refusal = publish().await.unwrap_err().to_string();
-    assert!(refusal.contains("DISCORD_WEBHOOK_URL: the audit trail still has values"), "{refusal}");
+    assert!(refusal.contains("DISCORD_WEBHOOK_URL: the database still has values"), "{refusal}");
     let instance = started(&db, &[("DISCORD_WEBHOOK_URL", "https://hooks.test/1")]).await;
     clean_up(&instance, "", json!({"reason": REASON})).await.ok();
     publish().await.unwrap();

@@ -257,7 +257,7 @@ any_of! {
 }
 
 problems! {
-    ImportProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, ApprovalRequired, ChangeFrozen, RequestTimeout,
+    ImportProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, ApprovalRequired, DelegatedToken, ChangeFrozen, RequestTimeout,
     VersionConflict, PlanOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }
@@ -298,7 +298,9 @@ pub(in crate::http) async fn import(
     if write.dry_run {
         let plan = writer.plan_import(&incoming, &digest, on_unknown).await?;
         let entries = plan.entries.len();
-        let rejection = writer.find_rejection(&plan, on_conflict, write.approval()).await?;
+        let rejection = writer
+            .find_rejection(&plan, on_conflict, write.approval(), caller.is_delegated)
+            .await?;
         let planned = Imported::Plan(Box::new(PlannedImport::new(plan, rejection)));
         // A plan may have 20,000 entries, too many to serialize on a worker of the runtime.
         return JsonResponse::list(entries, &planned).await;
@@ -309,10 +311,16 @@ pub(in crate::http) async fn import(
     let idempotency = key.map(|key| {
         idempotency::Key::new(caller.user.clone(), key, &[conditions.as_bytes(), &digest])
     });
+    let options = ImportOptions {
+        plan_id,
+        on_conflict,
+        on_unknown,
+        approval: write.approval(),
+        idempotency,
+        is_awaited: write.is_awaited(),
+        is_delegated: caller.is_delegated,
+    };
     let actor = note.actor(caller, request);
-    let (approval, is_awaited) = (write.approval(), write.is_awaited());
-    let options =
-        ImportOptions { plan_id, on_conflict, on_unknown, approval, idempotency, is_awaited };
     let outcome = writer.import(&actor, &incoming, &digest, &options).await?;
     // An import has no lenient handling: `on_unknown` decides instead.
     responder.respond_with_changes(&write, outcome, false, Imported::Changed).await

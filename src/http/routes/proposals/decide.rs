@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 use super::{number, person};
 use crate::{
     audit::Reason,
-    database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
         openapi::problems,
@@ -23,21 +22,19 @@ use crate::{
     ids::RequestId,
     json::FieldError,
     proposals::VerdictKind,
-    settings::{
-        self, ChangeResult, GlobalSettingsService, NewVerdict, ProposalView, SettingsWriter,
-    },
+    settings::{self, ChangeResult, NewVerdict, ProposalView, SettingsWriter},
 };
 
 problems! {
     VerdictProblems: MalformedRequest, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
-    DelegatedVerdict, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed,
+    DelegatedToken, KeyLocked, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed,
     ProposalNotDue, PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
     RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
     ApplyProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden,
-    ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
+    DelegatedToken, KeyLocked, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
     PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }
@@ -57,7 +54,8 @@ body! {
         /// `approve`, `object`, or `acknowledge` for an emergency.
         #[example("approve")]
         verdict: VerdictKind,
-        /// A note for the readers.
+        /// A note for the readers. With `object` required, in 3 to 500 characters on one line, 3 of them visible: what has
+        /// to change.
         #[validate(length(max = 500))]
         note: Option<String>,
         /// Whether to apply the proposal in the same transaction, if the approvals suffice; only with `approve`.
@@ -109,8 +107,6 @@ struct VerdictResponse {
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn give_verdict(
     RateLimitedAdmin(caller): RateLimitedAdmin,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
@@ -124,6 +120,9 @@ pub(in crate::http) async fn give_verdict(
         let detail = "requires the verdict `approve`";
         return Err(Problem::malformed(FieldError::at("/apply", "without_approval", detail)));
     }
+    if body.verdict == VerdictKind::Object {
+        require_note(body.note.as_deref())?;
+    }
     let options = headers.options(&caller, dry_run, &bytes);
     let person = person(caller, request);
     let verdict = NewVerdict {
@@ -133,8 +132,15 @@ pub(in crate::http) async fn give_verdict(
         applies,
     };
     let change = writer.give_verdict(number, &person, &verdict, &options).await?;
-    let proposal = settings::find_proposal(&pool, &settings, number, None).await?;
+    let proposal = settings::find_proposal(&writer, number, None).await?;
     JsonResponse::ok(&VerdictResponse { proposal, changed: change })
+}
+
+/// Requires a note of an objection: nobody can act on an objection without a reason.
+fn require_note(note: Option<&str>) -> Result<(), Problem> {
+    let Err(rule) = Reason::parse(note.unwrap_or_default()) else { return Ok(()) };
+    let detail = format!("must say what has to change, and {rule}");
+    Err(Problem::malformed(FieldError::at("/note", "note_required", detail)))
 }
 
 /// Applies a proposal: the changes of its current edition become the current settings.
@@ -205,8 +211,6 @@ fn require_reason_of_emergency(is_emergency: bool, reason: Option<&Reason>) -> R
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn withdraw(
     RateLimitedAdmin(caller): RateLimitedAdmin,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
@@ -218,5 +222,5 @@ pub(in crate::http) async fn withdraw(
     let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
     writer.withdraw(number, &actor, &options).await?;
-    JsonResponse::ok(&settings::find_proposal(&pool, &settings, number, None).await?)
+    JsonResponse::ok(&settings::find_proposal(&writer, number, None).await?)
 }

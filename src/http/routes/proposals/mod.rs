@@ -29,7 +29,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
 
 /// Returns the person of a step.
 fn person(caller: Caller, request: RequestId) -> Person {
-    Person { user: caller.user, request, is_delegated: caller.is_delegated }
+    Person { user: caller.user, request }
 }
 
 value::choices! {

@@ -21,7 +21,7 @@ use crate::{
         response::JsonResponse,
     },
     proposals::{self, Cursor, Filter, Page},
-    settings::{self, GlobalSettingsService, ProposalView},
+    settings::{self, ProposalView, SettingsWriter},
 };
 
 query! {
@@ -92,12 +92,11 @@ problems! {
 )]
 pub(in crate::http) async fn find(
     _: SuperAdmin,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     PathSegment(path): PathSegment,
     _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    let proposal = settings::find_proposal(&pool, &settings, number(&path)?, None).await?;
+    let proposal = settings::find_proposal(&writer, number(&path)?, None).await?;
     // For `If-Match` of an edit. Verdicts and blocks change without a new edition, so the tag validates no cached copy.
     let tag = preconditions::edition_tag(proposal.edition);
     Ok(JsonResponse::ok(&proposal)?.with(header::ETAG, &tag))
@@ -118,12 +117,11 @@ pub(in crate::http) async fn find(
 )]
 pub(in crate::http) async fn edition(
     _: SuperAdmin,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
+    State(writer): State<SettingsWriter>,
     Path((proposal, edition)): Path<(String, String)>,
     _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
     let edition = Some(number(&edition)?);
     let number = number(&proposal)?;
-    JsonResponse::ok(&settings::find_proposal(&pool, &settings, number, edition).await?)
+    JsonResponse::ok(&settings::find_proposal(&writer, number, edition).await?)
 }

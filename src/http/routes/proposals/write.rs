@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use super::number;
 use crate::{
-    database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
         current_fleet::CurrentFleet,
@@ -23,19 +22,17 @@ use crate::{
     },
     ids::RequestId,
     proposals::Plan,
-    settings::{
-        self, Edit, EditionId, GlobalSettingsService, ProposalChange, ProposalView, SettingsWriter,
-    },
+    settings::{self, Edit, EditionId, ProposalChange, ProposalView, SettingsWriter},
 };
 
 problems! {
-    ProposeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked,
+    ProposeProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, DelegatedToken, KeyLocked,
     RequestTimeout, VersionConflict, FleetOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
     VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
-    EditProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked,
+    EditProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, DelegatedToken, KeyLocked,
     ProposalNotFound, RequestTimeout, VersionConflict, ProposalClosed, EditionMismatch, PayloadTooLarge,
     UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
@@ -114,8 +111,6 @@ struct ProposalPreview {
 pub(in crate::http) async fn propose(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     _: CurrentFleet,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     Query(StepParameters { dry_run }): Query<StepParameters>,
@@ -126,7 +121,7 @@ pub(in crate::http) async fn propose(
     let (note, change) = proposed.split();
     let actor = note.actor(caller, request);
     let edition = writer.propose(&actor, &change, &options).await?;
-    respond(&pool, &settings, edition, dry_run, StatusCode::CREATED).await
+    respond(&writer, edition, dry_run, StatusCode::CREATED).await
 }
 
 /// Replaces the content of a proposal by a new edition. Approvals of earlier editions no longer count.
@@ -148,8 +143,6 @@ pub(in crate::http) async fn propose(
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn edit(
     RateLimitedAdmin(caller): RateLimitedAdmin,
-    State(pool): State<Pool>,
-    State(settings): State<GlobalSettingsService>,
     State(writer): State<SettingsWriter>,
     request: RequestId,
     PathSegment(path): PathSegment,
@@ -171,12 +164,11 @@ pub(in crate::http) async fn edit(
         }
         err => err.into(),
     })?;
-    respond(&pool, &settings, edition, dry_run, StatusCode::OK).await
+    respond(&writer, edition, dry_run, StatusCode::OK).await
 }
 
 async fn respond(
-    pool: &Pool,
-    settings: &GlobalSettingsService,
+    writer: &SettingsWriter,
     edition: EditionId,
     dry_run: bool,
     status: StatusCode,
@@ -185,7 +177,7 @@ async fn respond(
     if dry_run {
         return JsonResponse::ok(&ProposalPreview { dry_run, edition });
     }
-    let proposal = settings::find_proposal(pool, settings, number, Some(edition)).await?;
+    let proposal = settings::find_proposal(writer, number, Some(edition)).await?;
     let response = JsonResponse::new(status, &proposal)?;
     let response = response.with(axum::http::header::ETAG, &preconditions::edition_tag(edition));
     let location = format!("/admin/proposals/{number}");

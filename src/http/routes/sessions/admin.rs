@@ -31,8 +31,8 @@ use crate::{
     },
     ids::RequestId,
     outbox::Outbox,
-    secret_scanner::SecretScanner,
     sessions::{self, Cursor, End, EndedBy, Filter, Pins, Session, SessionScope, Status},
+    settings::SettingsWriter,
 };
 
 /// A session, with the details for administrators.
@@ -238,7 +238,7 @@ pub(in crate::http) async fn end_any(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     _: WithSessions,
     State(pool): State<Pool>,
-    State(scanner): State<SecretScanner>,
+    State(settings): State<SettingsWriter>,
     State(outbox): State<Outbox>,
     State(clock): State<Clock>,
     request: RequestId,
@@ -248,7 +248,7 @@ pub(in crate::http) async fn end_any(
 ) -> Result<JsonResponse, Problem> {
     let actor = note.actor(caller, request);
     // The reason is stored and logged, so a possible secret is refused first.
-    let by = EndedBy::new(actor, &scanner)?;
+    let by = EndedBy::new(actor, &settings).await?;
     let end = End { id: session_id(&id)?, now: clock.now(), by: Some(by.clone()) };
     let session = sessions::end(&pool, &outbox, &SessionScope::Any, &end).await?;
     // Logged only after success: the log must not report a failed end.

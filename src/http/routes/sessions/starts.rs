@@ -21,8 +21,8 @@ use crate::{
     ids::RequestId,
     metrics::Metrics,
     outbox::Outbox,
-    secret_scanner::SecretScanner,
     sessions::{self, StartsState, StartsWriter},
+    settings::SettingsWriter,
 };
 
 problems! {
@@ -90,7 +90,7 @@ pub(in crate::http) async fn stop_starts(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     _: WithSessions,
     State(pool): State<Pool>,
-    State(scanner): State<SecretScanner>,
+    State(settings): State<SettingsWriter>,
     State(outbox): State<Outbox>,
     State(metrics): State<Metrics>,
     request: RequestId,
@@ -100,7 +100,7 @@ pub(in crate::http) async fn stop_starts(
 ) -> Result<JsonResponse, Problem> {
     let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
-    let writer = StartsWriter { pool: &pool, scanner: &scanner, outbox: &outbox };
+    let writer = StartsWriter { pool: &pool, settings: &settings, outbox: &outbox };
     let Execution { result: state, is_repeat } = writer.stop(&actor, minutes, &options).await?;
     // A repeated request may have the response of a stop that is over. The other instances notice within seconds, by the
     // task of the metric.
@@ -126,7 +126,7 @@ pub(in crate::http) async fn resume_starts(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     _: WithSessions,
     State(pool): State<Pool>,
-    State(scanner): State<SecretScanner>,
+    State(settings): State<SettingsWriter>,
     State(outbox): State<Outbox>,
     State(metrics): State<Metrics>,
     request: RequestId,
@@ -136,7 +136,7 @@ pub(in crate::http) async fn resume_starts(
 ) -> Result<JsonResponse, Problem> {
     let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
-    let writer = StartsWriter { pool: &pool, scanner: &scanner, outbox: &outbox };
+    let writer = StartsWriter { pool: &pool, settings: &settings, outbox: &outbox };
     let Execution { result: state, is_repeat } = writer.resume(&actor, &options).await?;
     if !dry_run && !is_repeat {
         metrics.starts_stopped(state.stopped.is_some());

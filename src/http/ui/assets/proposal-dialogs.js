@@ -11,7 +11,7 @@ const MAX_NOTE_LENGTH = 500;
 
 export const proposalPath = (number) => `/admin/proposals/${number}`;
 
-/** The texts of the dialogs by step. `note` is the label of the note's field; a step without a note gives no verdict. */
+/** The texts of the dialogs by step. `note` is the label of an optional note, `reason` the label of a required text. */
 const DIALOGS = {
   approve: { title: 'Approve', action: 'Approve', note: 'Note (optional)', verdict: 'approve', doneText: 'Approved' },
   'approve-and-apply': {
@@ -19,7 +19,7 @@ const DIALOGS = {
     about: 'The changes below become the current settings at once.',
   },
   object: {
-    title: 'Object to', action: 'Object', note: 'What has to change? (optional)', verdict: 'object', doneText: 'Objected to',
+    title: 'Object to', action: 'Object', reason: 'What has to change?', verdict: 'object', doneText: 'Objected to',
     about: 'Your objection blocks the proposal until you approve, or until somebody writes a new edition.',
   },
   acknowledge: {
@@ -28,7 +28,7 @@ const DIALOGS = {
   },
   apply: { title: 'Apply', action: 'Apply', applies: true, doneText: 'Applied', about: 'The changes below become the current settings at once.' },
   emergency: {
-    title: 'Apply as emergency:', action: 'Apply as emergency', applies: true, isEmergency: true, doneText: 'Applied as emergency',
+    title: 'Apply as emergency:', action: 'Apply as emergency', applies: true, isEmergency: true, reason: 'Why the change cannot wait for approvals', doneText: 'Applied as emergency',
     about: 'The changes below become the current settings at once: without the missing approvals, before the scheduled time, and also during a freeze. An alert is sent, and sent again every day until another person acknowledges the change.',
   },
 };
@@ -49,9 +49,9 @@ class StepDialog {
   constructor(texts, proposal, close) {
     Object.assign(this, { texts, proposal, close, idempotencyKeyOf: idempotencyKeys() });
     this.note = texts.note && h('textarea', { name: 'note', rows: 2, maxlength: String(MAX_NOTE_LENGTH), dir: 'auto', autofocus: true });
-    this.reason = texts.isEmergency && reasonField('Why the change cannot wait for approvals');
+    this.reason = texts.reason && reasonField(texts.reason);
     this.errors = h('div', { 'aria-live': 'assertive' });
-    this.submitButton = h(`button${texts.isEmergency ? '.danger' : '.primary'}`, { type: 'submit', autofocus: !texts.note && !texts.isEmergency }, texts.action);
+    this.submitButton = h(`button${texts.isEmergency ? '.danger' : '.primary'}`, { type: 'submit', autofocus: !texts.note && !texts.reason }, texts.action);
   }
 
   dialogParts() {
@@ -100,7 +100,7 @@ class StepDialog {
   async send() {
     const { number, edition, changes } = this.proposal;
     const { verdict, applies, isEmergency, doneText } = this.texts;
-    const note = this.note?.value.trim();
+    const note = this.reason ? this.reason.value() : this.note?.value.trim();
     const path = `${proposalPath(number)}/${verdict ? 'verdicts' : 'apply'}`;
     const body = verdict ? { edition, verdict, ...(note && { note }), ...(applies && { apply: true }) }
       : { edition, ...(isEmergency && { reason: this.reason.value() }) };

@@ -162,10 +162,10 @@ class ProposalPage {
     return [
       section('Changes', changeTable(proposal, history)),
       section('Plan', h('div.card.padded', null, planElement(proposal))),
-      section('Verdicts', verdictTable(proposal)),
+      section('Verdicts', verdictTable(proposal), olderEntries(proposal.verdicts, proposal.verdict_count)),
       proposal.overlaps.length > 0 && section('Overlaps', h('div.card.padded', null,
         h('p', null, 'Other open proposals change the same settings. Whichever is applied first makes the others outdated.'),
-        h('ul.bulleted', null, proposal.overlaps.map(overlapItem)))),
+        h('ul.bulleted', null, proposal.overlaps.map(overlapItem)), olderEntries(proposal.overlaps, proposal.overlap_count))),
     ];
   }
 
@@ -228,5 +228,8 @@ function verdictTable({ verdicts, edition, standing: { needed } }) {
       [verdict.edition, isOld && muted(' (does not count)')], verdict.note ? isolate(verdict.note) : muted('none'), relativeTimeElement(verdict.given_at));
   }));
 }
+
+/** Says how many older entries `list`, which has the newest of `count`, does not have. */
+const olderEntries = (list, count) => count > list.length && h('p.hint', null, `${count - list.length} older ones are not listed.`);
 
 const overlapItem = ({ number, at }) => h('li', null, proposalLink(number), at ? [', scheduled for ', scheduleElement(at)] : ', without a time');
