@@ -177,11 +177,8 @@ impl From<settings::ProposalError> for Problem {
             E::SecretInNote(kind) => Self::new(Code::SecretLike, detail)
                 .with_errors(FieldError::at("/note", "secret_like_value", kind.detail())),
             E::Freeze(err) => match err {
-                FreezeError::Times { field, detail: rule } => Self::new(
-                    Code::ValidationFailed,
-                    detail,
-                )
-                .with_errors(FieldError::at(format!("/{field}"), "invalid_times", rule)),
+                FreezeError::Times { field, rule } => Self::new(Code::ValidationFailed, detail)
+                    .with_errors(FieldError::at(format!("/{field}"), "invalid_times", rule)),
                 FreezeError::NotFound(_) => Self::not_found(detail),
                 FreezeError::Over => Self::new(Code::FreezeOver, detail),
                 FreezeError::Database(err) => err.into(),

@@ -54,12 +54,12 @@ pub struct Freeze {
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// The times are in the wrong order, in the past, or too far away.
-    #[error("`{field}` {detail}")]
+    #[error("`{field}` {rule}")]
     Times {
         /// The wrong time.
         field: &'static str,
         /// The rule.
-        detail: &'static str,
+        rule: &'static str,
     },
     /// No freeze has the id.
     #[error("there is no freeze {0}")]
@@ -87,7 +87,7 @@ pub async fn freeze(
 ) -> Result<Freeze, FreezeError> {
     let now = super::store::now(conn).await?;
     let starts_at = starts_at.unwrap_or(now).max(now);
-    let invalid = |field, detail| Err(FreezeError::Times { field, detail });
+    let invalid = |field, rule| Err(FreezeError::Times { field, rule });
     if starts_at > now + MAX_AHEAD {
         return invalid("starts_at", "must be within 366 days");
     }
