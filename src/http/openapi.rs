@@ -155,7 +155,8 @@ impl Modify for Credentials {
             "brune",
             "The token, set by `POST /admin/sign-in`; `__Host-brune` if `BRUNE_PUBLIC_URL` is https, `__Secure-brune` if \
              it has a path as well. A request with an unsafe method must then come from a page of this service: \
-             `Sec-Fetch-Site: same-origin`, or an `Origin` that equals `Host`",
+             `Sec-Fetch-Site: same-origin`, or an `Origin` that equals `Host`. `X-Brune-Subject`, if sent, must be the \
+             percent-encoded subject of the token: a page sends the header because another tab may sign in as another user",
         ));
         components.add_security_scheme(COOKIE, SecurityScheme::ApiKey(cookie));
     }
@@ -182,7 +183,7 @@ impl Modify for RouteRules {
             // Sign-in and sign-out declare no security: neither authenticates by the cookie.
             for operation in writes.into_iter().flatten().filter(|write| write.security.is_some()) {
                 accept_cookie(operation);
-                describe_cross_origin(operation);
+                describe_refusal(operation, Code::CrossOrigin);
             }
         }
     }
@@ -207,14 +208,15 @@ fn refuse_null(operation: &mut Operation) {
 fn accept_cookie(operation: &mut Operation) {
     if let Some(schemes) = &mut operation.security {
         schemes.push(SecurityRequirement::new::<_, [&str; 0], &str>(COOKIE, []));
+        describe_refusal(operation, Code::SubjectMismatch);
     }
 }
 
-/// Adds the code to the description of the 403.
-fn describe_cross_origin(operation: &mut Operation) {
+/// Adds `code` to the description of the 403.
+fn describe_refusal(operation: &mut Operation, code: Code) {
     if let Some(RefOr::T(refusal)) = operation.responses.responses.get_mut("403") {
         // Writing into a String cannot fail.
-        let _ = write!(refusal.description, "; {}", describe(Code::CrossOrigin));
+        let _ = write!(refusal.description, "; {}", describe(code));
     }
 }
 

@@ -248,3 +248,25 @@ async fn a_sign_out_removes_any_cookie() {
         assert_eq!(reply.text, "");
     }
 }
+
+#[tokio::test]
+async fn a_page_of_one_person_never_acts_under_the_cookie_of_another_person() {
+    let app = TestApp::new().await;
+    let ben = admin("bén %41");
+    let write = |subject: &'static str| {
+        let call = with_cookie(app.instance.patch(SETTINGS), &ben);
+        call.header("sec-fetch-site", "same-origin").header("x-brune-subject", subject)
+    };
+    for subject in ["ada", "", "bén %41", "b%C3%A9n A"] {
+        write(subject).json(&change(45, 1)).send().await.problem(403, "subject_mismatch");
+    }
+    let twice = write("b%C3%A9n%20%2541").header("x-brune-subject", "b%C3%A9n%20%2541");
+    twice.json(&change(45, 1)).send().await.problem(403, "subject_mismatch");
+    let read = with_cookie(app.instance.get(SETTINGS), &ben).header("x-brune-subject", "ada");
+    read.send().await.problem(403, "subject_mismatch");
+    assert_eq!(cooldown(&app).await, 30);
+    write("b%C3%A9n%20%2541").json(&change(45, 1)).send().await.ok();
+    // A program chooses its token for each request, so the header is of cookies only.
+    let call = app.instance.patch(SETTINGS).bearer(&ben).header("x-brune-subject", "ada");
+    call.json(&change(46, 2)).send().await.ok();
+}

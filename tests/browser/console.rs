@@ -92,6 +92,16 @@ async fn changes_of_protected_settings_are_proposed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_under_the_name_of_another_person() {
+    travel_protected("journey_identity.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notices_and_dialogs_follow_what_they_are_about() {
+    travel_protected("journey_notices.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_people_edit_approve_schedule_and_withdraw_proposals() {
     travel_protected("journey_proposals.mjs").await;
 }

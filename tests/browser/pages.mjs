@@ -196,7 +196,7 @@ const VIEWS = [
   ['starts-stop', null, openFleetDialog('Stop session starts…'), closeDialog],
   ['review-frozen', '#/settings', async (page) => {
     await page.getByRole('switch', { name: 'Eligibility require plan' }).click();
-    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByRole('button', { name: 'Review and propose' }).click();
     await page.getByRole('dialog').getByText('big launch').waitFor();
   }, async (page) => {
     await page.keyboard.press('Escape');

@@ -115,7 +115,9 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
         let count = proposal[count].as_u64()?.checked_sub(list(name).count() as u64)?;
         (count > 0).then(|| format!("{count} older ones are not listed"))
     };
-    omitted("verdicts", "verdict_count").into_iter().for_each(|text| add("verdict", text));
+    if let Some(text) = omitted("verdicts", "verdict_count") {
+        add("verdict", text);
+    }
     let detail =
         |entry: &Value, name: &str| format!("{}: {}", cell(&entry[name]), cell(&entry["detail"]));
     list("blocks").for_each(|block| add("block", detail(block, "code")));
@@ -124,7 +126,9 @@ fn rows(proposal: &Value) -> Vec<Vec<String>> {
         None => format!("proposal {}", entry["number"]),
     };
     list("overlaps").for_each(|entry| add("overlap", overlap(entry)));
-    omitted("overlaps", "overlap_count").into_iter().for_each(|text| add("overlap", text));
+    if let Some(text) = omitted("overlaps", "overlap_count") {
+        add("overlap", text);
+    }
     if let Some(emergency) = emergency(proposal) {
         add("emergency", emergency);
         // A write in an emergency has one reason, and an applied proposal a second one.

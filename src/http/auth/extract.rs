@@ -11,6 +11,7 @@ use crate::{
         auth::{
             caller::{Caller, SUPER_ADMIN},
             error::AuthError,
+            expected_subject::check_subject,
             same_origin::check_origin,
             token::TokenVerifier,
         },
@@ -189,6 +190,7 @@ fn cookie_caller(parts: &Parts, keys: &TokenVerifier) -> Result<Caller, Problem>
     if !parts.method.is_safe() {
         check_origin(&parts.headers)?;
     }
+    check_subject(&parts.headers, &caller.user)?;
     Ok(caller)
 }
 

@@ -4,6 +4,7 @@ mod caller;
 mod claims;
 mod cookie;
 mod error;
+mod expected_subject;
 mod extract;
 mod header;
 mod same_origin;

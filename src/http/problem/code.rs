@@ -64,6 +64,9 @@ codes! {
     CrossOrigin "cross_origin" FORBIDDEN "Cross-origin request rejected",
         "Nothing was changed. Cookie authentication permits changes only from pages of this service; a proxy must \
          forward `Host`, `Origin` and `Sec-Fetch-Site` unchanged. Programs send `Authorization: Bearer` instead.";
+    SubjectMismatch "subject_mismatch" FORBIDDEN "Signed in as another user",
+        "Nothing was changed. Another tab of the browser has signed in as another user: load the page again to continue \
+         as that user, or sign in again.";
     KeyLocked "key_locked" FORBIDDEN "Setting is locked",
         "The setting is a secret or part of the infrastructure: change it in the deployment. With \
          `Prefer: handling=lenient` such entries are skipped and the rest is applied.";

@@ -27,6 +27,7 @@ pub enum Approval {
 
 /// The options of a write, common to all kinds of writes.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the options are independent of each other")]
 pub struct WriteOptions {
     /// The expected revisions, of which one must be current (`If-Match`).
     pub revisions: Option<Vec<i64>>,

@@ -32,12 +32,12 @@ pub struct Block {
 }
 
 impl Block {
-    fn new(code: &'static str, detail: impl ToString) -> Self {
+    fn new(code: &'static str, detail: &impl ToString) -> Self {
         Self { code, detail: detail.to_string() }
     }
 
-    fn invalid(detail: impl ToString) -> Self {
-        Self::new("invalid", detail)
+    fn invalid(detail: String) -> Self {
+        Self { code: "invalid", detail }
     }
 }
 
@@ -67,13 +67,13 @@ pub(super) async fn blocks(
     let mut blocks = Vec::new();
     if !approval_status.is_approved() {
         let reason = Error::NotApproved(Box::new(approval_status.clone()));
-        blocks.push(Block::new("not_approved", reason));
+        blocks.push(Block::new("not_approved", &reason));
     }
     if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
-        blocks.push(Block::new("not_due", Error::NotDue(due_at)));
+        blocks.push(Block::new("not_due", &Error::NotDue(due_at)));
     }
     if let Some(freeze) = proposals::active_freeze(conn).await? {
-        blocks.push(Block::new("change_frozen", ChangeError::Frozen(Box::new(freeze))));
+        blocks.push(Block::new("change_frozen", &ChangeError::Frozen(Box::new(freeze))));
     }
     let mut predecessor = find_predecessor(conn, content).await?;
     blocks.extend(predecessor.block.take());
@@ -83,7 +83,7 @@ pub(super) async fn blocks(
 
 async fn find_predecessor(conn: &mut Connection, content: &Edition) -> Result<Predecessor, Error> {
     let Some(after) = content.plan.after else { return Ok(Predecessor::default()) };
-    let block = |state| Some(Block::new("predecessor", Error::Predecessor(after, state)));
+    let block = |state| Some(Block::new("predecessor", &Error::Predecessor(after, state)));
     let Some(earlier) = proposals::find(conn, after).await? else {
         return Ok(Predecessor { block: block(State::Open), ..Predecessor::default() });
     };
@@ -120,7 +120,7 @@ async fn content_blocks(
         invalid.push(Error::NothingChanges.to_string());
     }
     let stale = (!stale_keys.is_empty()).then(|| {
-        Block::new("version_conflict", format!("changed meanwhile: {}", stale_keys.join(", ")))
+        Block::new("version_conflict", &format!("changed meanwhile: {}", stale_keys.join(", ")))
     });
     Ok(stale.into_iter().chain(invalid.into_iter().map(Block::invalid)).collect())
 }

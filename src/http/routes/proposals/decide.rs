@@ -104,7 +104,6 @@ struct VerdictResponse {
     responses((status = 200, description = "The proposal with the verdict", body = VerdictResponse), VerdictProblems),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn give_verdict(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,
@@ -208,7 +207,6 @@ fn require_reason_of_emergency(is_emergency: bool, reason: Option<&Reason>) -> R
     responses((status = 200, description = "The proposal", body = ProposalView), WithdrawProblems),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn withdraw(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,

@@ -107,7 +107,6 @@ struct ProposalPreview {
     ),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn propose(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     _: CurrentFleet,
@@ -140,7 +139,6 @@ pub(in crate::http) async fn propose(
     ),
     security(("bearer" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn edit(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,

@@ -1,5 +1,5 @@
 // The HTTP client of the console. Requests carry the session cookie. A 401 opens the sign-in dialog and then repeats the
-// request, so that unsaved changes survive an expired token.
+// request, so that unsaved changes survive an expired token, but only if the same user signs in.
 
 /** An error response (RFC 9457). `status` is 0 if there was no response. */
 export class Problem extends Error {
@@ -15,9 +15,16 @@ const ROOT = new URL('../../../', import.meta.url);
 /** Returns the URL of `path`, which begins with a slash. */
 export const serviceUrl = (path) => new URL(path.slice(1), ROOT).href;
 
-let reauthenticate = null;
-/** Sets the function that `request` calls and awaits after a 401. */
-export const setReauthentication = (handler) => { reauthenticate = handler; };
+let handlers = null;
+/**
+ * Sets the functions that `request` calls: `reauthenticate` after a 401, which rejects if another user signs in, and
+ * `reportOtherUser` if another tab has signed in as another user.
+ */
+export const setSessionHandlers = (sessionHandlers) => { handlers = sessionHandlers; };
+
+let subject = null;
+/** Sets the user whom the page shows. Requests are only answered for this user, because all tabs share a cookie. */
+export const setSubject = (name) => { subject = name; };
 
 const networkError = () => new Problem(0, {
   code: 'unreachable',
@@ -29,11 +36,12 @@ const networkError = () => new Problem(0, {
  * Sends a request and returns `{ data, headers, status }`.
  *
  * Options: `query` (null, undefined, false and '' are omitted), `body` (an object is sent as JSON, a string as `type`),
- * `headers`, `signal`, `idempotencyKey`, `retryAfterSignIn` (false: a 401 is thrown like other problems).
+ * `headers`, `signal`, `idempotencyKey`, `retryAfterSignIn` (false: a 401 is thrown like other problems), `anySubject` (true:
+ * answered for whoever is signed in).
  *
  * Throws a `Problem`, or an `AbortError` if `signal` was aborted.
  */
-export async function request(method, path, { query, body, type, headers, signal, idempotencyKey, retryAfterSignIn = true } = {}) {
+export async function request(method, path, { query, body, type, headers, signal, idempotencyKey, retryAfterSignIn = true, anySubject = false } = {}) {
   const url = serviceUrl(path) + queryString(query);
   // Settings change at any time, so a cached response would be outdated.
   const options = { method, headers: { Accept: 'application/json, */*', ...headers }, signal, credentials: 'same-origin', cache: 'no-store' };
@@ -42,6 +50,8 @@ export async function request(method, path, { query, body, type, headers, signal
     options.body = typeof body === 'string' ? body : JSON.stringify(body);
   }
   if (idempotencyKey) options.headers['Idempotency-Key'] = idempotencyKey;
+  // Set once: a repetition after a sign-in must not act as another user.
+  if (subject !== null && !anySubject) options.headers['X-Brune-Subject'] = encodeURIComponent(subject);
   for (;;) {
     const response = await fetch(url, options).catch((error) => {
       throw error.name === 'AbortError' ? error : networkError();
@@ -50,10 +60,11 @@ export async function request(method, path, { query, body, type, headers, signal
     const isJson = /json/.test(response.headers.get('content-type') ?? '');
     const data = isJson ? parseJson(text) : text;
     if (response.ok || response.status === 304) return { data, headers: response.headers, status: response.status };
-    if (response.status === 401 && retryAfterSignIn && reauthenticate) {
-      await reauthenticate();
+    if (response.status === 401 && retryAfterSignIn && handlers) {
+      await handlers.reauthenticate();
       continue;
     }
+    if (data?.code === 'subject_mismatch') handlers?.reportOtherUser(method);
     // A proxy in front of the service may respond with HTML. Its first characters are better than no message.
     throw new Problem(response.status, typeof data === 'object' && data ? data : { title: text.slice(0, 200) });
   }

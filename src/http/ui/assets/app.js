@@ -5,9 +5,10 @@ import { restoreDraft } from './draft.js';
 import { enableShortcuts, helpButton } from './keys.js';
 import { connectLiveUpdates } from './live.js';
 import { pages } from './pages.js';
-import { errorAlert } from './parts.js';
+import { showNotice } from './notices.js';
+import { errorAlert, leaveDialogs } from './parts.js';
 import { currentRoute } from './route.js';
-import { resumeSession, session, showAccount, showSignInPage } from './session.js';
+import { resumeSession, session, showAccount, showSignInPage, takeNotice } from './session.js';
 import { followChanges, loadSettings } from './store.js';
 
 const main = document.querySelector('#main');
@@ -36,7 +37,7 @@ async function showPage() {
     if (problem.name === 'AbortError') return;
     // The alert shows the message, the console keeps the stack trace.
     console.info(problem);
-    setChildren(body, h('h1', null, name), errorAlert(problem, showPage));
+    setChildren(body, h('div.stack', null, h('h1', null, name), failedPage(problem, path, name)));
   }
   // Another page was opened while the module was loading.
   if (signal.aborted) return;
@@ -45,8 +46,32 @@ async function showPage() {
   if (!isFirstPage) main.focus({ preventScroll: true });
   isFirstPage = false;
   scrollTo(0, 0);
+  showCurrentLink();
   // A page can move the focus or scroll only now that its elements are in the document.
   emit('page-shown');
+}
+
+/** Shows the page of a new URL, unless the user stays for the sake of an open dialog. */
+async function handleHashChange({ oldURL, newURL }) {
+  // A page that draws itself again has no URLs, and keeps its dialogs.
+  if (oldURL === newURL || await leaveDialogs()) showPage();
+  // The entry that the user has left stays behind the page.
+  else history.pushState(null, '', oldURL);
+}
+
+/** Creates the content of a page that cannot be shown. */
+function failedPage(problem, path, name) {
+  if (problem.status !== 404) return errorAlert(problem, showPage);
+  const [listPath, listName] = path ? [path, name] : pages()[0];
+  return [errorAlert(problem), h('p', null, h('a', { href: `#/${listPath}` }, `Go to ${listName}`))];
+}
+
+/** Scrolls to the link of the current page, where the links do not fit on the screen. */
+function showCurrentLink() {
+  const nav = document.querySelector('header nav');
+  const currentLink = nav.querySelector('[aria-current]');
+  if (!currentLink || nav.scrollWidth <= nav.clientWidth) return;
+  nav.scrollLeft += currentLink.getBoundingClientRect().left - nav.getBoundingClientRect().left - 24;
 }
 
 function drawFrame() {
@@ -72,6 +97,8 @@ async function start() {
   subscribe('signed-in', drawFrame);
   restoreDraft();
   showDraftBar(document.querySelector('.draft-bar'));
+  const notice = takeNotice();
+  if (notice) showNotice('session', { content: isolate(notice) });
   enableShortcuts();
   followChanges();
   // The fragment `#main` would be taken for a page.
@@ -79,7 +106,7 @@ async function start() {
     event.preventDefault();
     main.focus();
   });
-  addEventListener('hashchange', showPage);
+  addEventListener('hashchange', handleHashChange);
   await showPage();
   connectLiveUpdates(document.querySelector('.live'));
   // The first page does not wait for the number of proposals and for the banners.

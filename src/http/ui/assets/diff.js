@@ -5,6 +5,8 @@ import { formatValue, pluralize, valueElement } from './format.js';
 // Above this number of edits a diff is unreadable, and the search is quadratic.
 const MAX_EDITS = 400;
 // Unchanged characters and items that are shown on each side of an edit.
+// Texts up to this length are easier to compare as a whole.
+const MAX_WHOLE_TEXT = 24;
 const CONTEXT = { characters: 90, items: 4 };
 
 /** Creates an element with the difference: `<del>` for removed parts, `<ins>` for added parts. */
@@ -12,7 +14,8 @@ export function valueDiff(before, after) {
   const areTexts = typeof before === 'string' && typeof after === 'string';
   if (areTexts && before === after) return valueElement(after);
   const areLists = Array.isArray(before) && Array.isArray(after);
-  if ((areTexts || areLists) && before.length > 0 && after.length > 0) return areTexts ? textDiff(before, after) : listDiff(before, after);
+  const areShort = areTexts && Math.max(before.length, after.length) <= MAX_WHOLE_TEXT;
+  if ((areTexts || areLists) && !areShort && before.length > 0 && after.length > 0) return areTexts ? textDiff(before, after) : listDiff(before, after);
   return h('div.change', null,
     valueElement(before), h('span.muted', { 'aria-hidden': 'true' }, '→'), h('span.visually-hidden', null, ' changed to '), valueElement(after));
 }

@@ -1,9 +1,10 @@
 // The draft: unsaved changes of settings, which are saved together. The draft is kept in the session storage, so it
-// survives other pages, a reload and an expired token.
+// survives other pages, a reload and an expired token. A draft belongs to its author: nobody else sees or sends the draft.
 import { request } from './api.js';
 import { debounce, emit, showToast, subscribe } from './dom.js';
 import { label } from './format.js';
 import { isEqual, validate } from './rules.js';
+import { draftKey } from './session.js';
 import { store } from './store.js';
 
 /**
@@ -18,14 +19,16 @@ export const draft = new Map();
 /** Errors by key that the draft would cause in settings outside the draft. */
 export let inducedErrors = new Map();
 
-const STORAGE_KEY = 'brune.draft';
 const STORED_FIELDS = ['key', 'base', 'version', 'value', 'raw', 'parseError', 'validationError'];
 
 /** Returns whether the draft changes a setting that needs approvals. */
 export const needsApproval = () => [...draft.keys()].some((key) => store.settings.get(key)?.approvals > 0);
 
+/** Returns whether the catalog no longer declares the setting of an entry: a release may remove settings. */
+export const isRemoved = ({ key }) => store.revision > 0 && !store.settings.has(key);
+
 /** Returns the error of an entry, or null. */
-export const errorOf = (entry) => entry.parseError ?? entry.validationError ?? entry.serviceError ?? null;
+export const errorOf = (entry) => (isRemoved(entry) ? 'the catalog no longer declares the setting' : null) ?? entry.parseError ?? entry.validationError ?? entry.serviceError ?? null;
 
 /** Sets the new value of `setting`. A value equal to the saved value removes the entry. */
 export function setChange(setting, { value, raw, parseError }) {
@@ -64,17 +67,34 @@ export function rebase(key, value) {
 /** Returns the value of `key` after saving the draft. */
 export const draftValue = (key) => draft.get(key)?.value ?? store.settings.get(key)?.value;
 
+/** What the review asks for beside the changes, as text: `reason`, and the plan's `at`, `grace_minutes` and `after`. */
+export let reviewInput = {};
+
+/** Stores what the user has entered in the review, until the draft is saved or discarded. */
+export function setReviewInput(input) {
+  reviewInput = input;
+  storeDraft();
+}
+
+function storeDraft() {
+  const storedEntry = (entry) => Object.fromEntries(STORED_FIELDS.map((field) => [field, entry[field]]));
+  if (draft.size === 0) clearStoredDraft();
+  else sessionStorage.setItem(draftKey(), JSON.stringify({ entries: [...draft.values()].map(storedEntry), reviewInput }));
+}
+
 /** Stores the draft, publishes `draft`, and schedules a validation. */
 export function draftChanged() {
-  const storedEntry = (entry) => Object.fromEntries(STORED_FIELDS.map((field) => [field, entry[field]]));
-  sessionStorage.setItem(STORAGE_KEY, JSON.stringify([...draft.values()].map(storedEntry)));
+  storeDraft();
   if (draft.size === 0) inducedErrors = new Map();
   emit('draft');
   scheduleValidation();
 }
 
-/** Deletes the stored copy of the draft. */
-export const clearStoredDraft = () => sessionStorage.removeItem(STORAGE_KEY);
+/** Deletes the stored copy of the draft, and what was entered in the review. */
+export function clearStoredDraft() {
+  reviewInput = {};
+  sessionStorage.removeItem(draftKey());
+}
 
 /** Validates the draft after a pause in typing. */
 export const scheduleValidation = debounce(220, validateDraft);
@@ -83,7 +103,7 @@ export const scheduleValidation = debounce(220, validateDraft);
 export const requestBody = (reason) => ({ reason, changes: validEntries().map(({ key, value, version }) => ({ key, value, version })) });
 
 // The service would reject a whole request because of one invalid entry.
-const validEntries = () => [...draft.values()].filter((entry) => entry.value !== undefined && !entry.validationError && !entry.theirs);
+const validEntries = () => [...draft.values()].filter((entry) => entry.value !== undefined && !entry.validationError && !entry.theirs && !isRemoved(entry));
 
 const VALID_CODES = new Set(['approval_required', 'change_frozen']);
 
@@ -153,7 +173,9 @@ function applyNewerValue(entry, theirs) {
 
 /** Restores the draft of this browser tab, and detects conflicts from then on. */
 export function restoreDraft() {
-  for (const entry of JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? '[]')) draft.set(entry.key, entry);
+  const stored = JSON.parse(sessionStorage.getItem(draftKey()) ?? '{}');
+  for (const entry of stored.entries ?? []) draft.set(entry.key, entry);
+  reviewInput = stored.reviewInput ?? {};
   subscribe('settings', () => {
     for (const entry of [...draft.values()]) {
       const setting = store.settings.get(entry.key);
@@ -162,6 +184,8 @@ export function restoreDraft() {
     }
     if (draft.size > 0) draftChanged();
   });
+  // The page is loaded again for another user. The stored draft stays, so no warning is needed.
+  subscribe('user-changed', () => draft.clear());
   // The session storage survives a reload, but not closing the tab.
   addEventListener('beforeunload', (event) => { if (draft.size > 0) event.preventDefault(); });
   if (draft.size > 0) draftChanged();

@@ -30,10 +30,10 @@ export function formatDateTime(date) {
   return new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (utc ? ' UTC' : '');
 }
 
-/** Creates a `<time>` with date and time without seconds. */
-export function minuteElement(date) {
+/** Creates a `<time>` with the time of day. Its tooltip has date and time. */
+export function timeElement(date) {
   const { utc } = timePreference;
-  const options = { dateStyle: 'medium', timeStyle: 'short', ...(utc ? { timeZone: 'UTC' } : {}) };
+  const options = { timeStyle: 'short', ...(utc ? { timeZone: 'UTC' } : {}) };
   return h('time', { datetime: date }, new Intl.DateTimeFormat(undefined, options).format(new Date(date)) + (utc ? ' UTC' : ''));
 }
 

@@ -168,7 +168,7 @@ function filterChips(filters, changeFilters, form) {
     entries.length > 1 && button('Clear filters', () => remove(Object.keys(FILTER_LABELS)), null, 'button.subtle'));
 }
 
-const COLUMNS = { Setting: 'w14', Change: '', Reason: 'w14', 'Changed by': '', Revision: '' };
+const COLUMNS = { Setting: 'w14', Change: '', Reason: 'w14', 'Changed by': 'w10', Revision: 'w8' };
 
 /** Creates the table of entries that match `filters`. `onrestored` is called after a rollback. */
 function entryTable(filters, signal, onrestored, options) {

@@ -189,7 +189,7 @@ class ImportPlan {
     const isOutdated = ({ key, current }) => !isEqual(store.settings.get(key)?.value, current);
     if (entries.some(isOutdated)) throw new Problem(409, { code: 'plan_outdated' });
     const changes = entries.map(({ key, imported: value }) => ({ key, value, version: store.settings.get(key).version }));
-    const proposal = await this.options.propose({ reason, changes }, this.idempotencyKeyOf);
+    const { proposal } = await this.options.propose({ reason, changes }, this.idempotencyKeyOf);
     showProposalResult(this.container, proposal, this.onrestart);
   }
 

@@ -3,6 +3,7 @@ import { emit, h, setChildren } from './dom.js';
 import { label, timePreference } from './format.js';
 import { pages } from './pages.js';
 import { openDialog } from './parts.js';
+import { session } from './session.js';
 import { store } from './store.js';
 
 const singleKeyPreference = {
@@ -74,6 +75,8 @@ function openShortcutHelp() {
 /** Returns pages, settings and actions with their `searchText`. */
 function paletteCommands() {
   const goTo = (hash) => () => { location.hash = hash; };
+  // The dialogs are loaded on first use.
+  const openSafetyDialog = (name) => async () => (await import('./safety-dialogs.js'))[name]();
   const settingCommands = (key) => {
     const parameter = encodeURIComponent(key);
     return [
@@ -83,11 +86,22 @@ function paletteCommands() {
   };
   const commands = [
     ...pages().map(([path, name]) => ({ name, kind: 'page', run: goTo(`#/${path}`) })),
+    { name: 'Proposals waiting for me', kind: 'page', run: goTo('#/proposals?show=waiting') },
+    { name: 'Open proposals', kind: 'page', run: goTo('#/proposals?show=open') },
+    { name: 'Releases', kind: 'page', run: goTo('#/history/releases') },
+    { name: 'Freeze settings…', kind: 'action', run: openSafetyDialog('openFreezeDialog') },
+    ...(session.hasSessions ? [{ name: 'Stop session starts…', kind: 'action', run: openSafetyDialog('openStopDialog') }] : []),
     { name: 'Review unsaved changes', kind: 'action', run: () => emit('shortcut-review') },
     { name: 'Keyboard shortcuts and preferences', kind: 'action', run: openShortcutHelp },
     ...[...store.settings.keys()].flatMap(settingCommands),
   ];
   return commands.map((command) => ({ ...command, searchText: `${command.name} ${command.key ?? ''}`.toLowerCase() }));
+}
+
+/** Returns the command that opens the proposal of a number. */
+function proposalCommands(text) {
+  const number = /^\s*(?:proposal\s*)?#?([1-9]\d{0,14})\s*$/i.exec(text)?.[1];
+  return number ? [{ name: `Proposal ${number}`, kind: 'proposal', run: () => { location.hash = `#/proposals/${number}`; } }] : [];
 }
 
 const MAX_RESULTS = 12;
@@ -107,7 +121,8 @@ function openCommandPalette() {
     }, h('span', null, command.name), h('span.muted', null, command.key ?? command.kind));
     const draw = () => {
       const terms = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      results = commands.filter(({ searchText }) => terms.every((term) => searchText.includes(term))).slice(0, MAX_RESULTS);
+      const matches = commands.filter(({ searchText }) => terms.every((term) => searchText.includes(term)));
+      results = [...proposalCommands(input.value), ...matches].slice(0, MAX_RESULTS);
       selectedIndex = Math.min(selectedIndex, Math.max(0, results.length - 1));
       setChildren(list, results.map(option), results.length === 0 && h('li.muted', null, 'No results'));
       // The focus stays in the field; screen readers follow the active descendant.

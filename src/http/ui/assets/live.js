@@ -1,15 +1,15 @@
-// Live updates: server-sent events of changes, and banners for changes of other users.
+// Live updates: server-sent events of changes, and a notice of the newest change of other users.
 import { fetchJson, serviceUrl } from './api.js';
 import { emit, h, isolate, setChildren, subscribe } from './dom.js';
-import { label, pluralize, relativeTimeElement } from './format.js';
+import { label, pluralize, timeElement } from './format.js';
+import { showNotice } from './notices.js';
 
 const ownRevisions = new Set();
-/** Marks a revision as saved by this page. No banner is shown for the revision. */
+/** Marks a revision as saved by this page. No notice is shown for the revision. */
 export const markOwnRevision = (revision) => ownRevisions.add(revision);
 
 const INITIAL_RETRY_DELAY = 1000;
 const MAX_RETRY_DELAY = 30_000;
-const MAX_BANNERS = 3;
 
 let eventSource = null;
 let retryDelay = INITIAL_RETRY_DELAY;
@@ -56,20 +56,18 @@ function afterNextSignIn(callback) {
 function handleChange(change) {
   emit('change', change);
   // The event of an own change may arrive before the response to the request.
-  setTimeout(() => { if (!ownRevisions.has(change.revision)) showBanner(change); }, 400);
+  setTimeout(() => { if (!ownRevisions.has(change.revision)) showChange(change); }, 400);
 }
 
-/** Shows a banner about a change of another user, with a button to dismiss. */
-function showBanner({ keys, changed_by: user, changed_at: time, reason, revision, truncated: isTruncated }) {
+const CHANGE_NOTICE = 'change';
+
+/** Shows a notice about the newest change of another user. */
+function showChange({ keys, changed_by: user, changed_at: time, reason, revision, truncated: isTruncated }) {
   const isSingle = keys.length === 1 && !isTruncated;
   const subject = isSingle ? label(keys[0]) : pluralize(keys.length, 'setting') + (isTruncated ? ' and more' : '');
-  const banner = h('div.banner', { role: 'status' },
-    h('span', null, isolate(user), ' changed ', h('strong', null, isolate(subject)), ' ', relativeTimeElement(time), ': “', isolate(reason), '”'),
-    h('span.row', null,
-      h('a', { href: `#/history?revision=${revision}` }, 'View'),
-      h('button', { type: 'button', onclick: () => banner.remove() }, 'Dismiss')));
-  const container = document.querySelector('.banners');
-  container.append(banner);
-  const banners = [...container.children].filter((child) => child.classList.contains('banner'));
-  for (const oldest of banners.slice(0, -MAX_BANNERS)) oldest.remove();
+  showNotice(CHANGE_NOTICE, {
+    // The time of day stays true while the notice is shown.
+    content: [isolate(user), ' changed ', h('strong', null, isolate(subject)), ' at ', timeElement(time), ': “', isolate(reason), '”'],
+    actions: [h('a', { href: `#/history?revision=${revision}` }, 'View')],
+  });
 }

@@ -26,10 +26,10 @@ export function errorAlert(problem, retry) {
 /**
  * Opens a modal dialog. `build(close)` returns its parts: `{ title, about, body, actions, submit, wide }`.
  *
- * Returns a promise of the value passed to `close`, or undefined after Escape. `isMandatory` disables Escape. Focus returns
- * to the element that had the focus before.
+ * Returns a promise of the value passed to `close`, or undefined after Escape or a change of the page. `isMandatory` disables
+ * both. `isStored` says that the dialog stores what the user enters. Focus returns to the element that had the focus before.
  */
-export function openDialog(build, { isMandatory = false } = {}) {
+export function openDialog(build, { isMandatory = false, isStored = false } = {}) {
   return new Promise((resolve) => {
     const previousFocus = document.activeElement;
     let result;
@@ -38,7 +38,9 @@ export function openDialog(build, { isMandatory = false } = {}) {
       element.close();
     };
     const parts = build(close);
+    const dialog = { close, isMandatory, hasInput: false };
     const onclose = () => {
+      openDialogs.delete(dialog);
       element.remove();
       if (previousFocus?.isConnected) previousFocus.focus();
       resolve(result);
@@ -47,12 +49,39 @@ export function openDialog(build, { isMandatory = false } = {}) {
     const element = h(`dialog${parts.wide ? '.wide' : ''}`, {
       'aria-labelledby': titleId,
       oncancel: (event) => isMandatory && event.preventDefault(),
+      oninput: () => { dialog.hasInput = !isStored; },
       onclose,
     }, dialogForm(parts, titleId));
+    openDialogs.add(dialog);
     document.body.append(element);
     element.showModal();
     element.querySelector('[autofocus]')?.focus();
   });
+}
+
+const openDialogs = new Set();
+let pendingDecision = null;
+
+/** Closes the dialogs of the page. Asks before, if the user has entered something. Resolves to false if the user stays. */
+export function leaveDialogs() {
+  pendingDecision ??= closeDialogs().finally(() => { pendingDecision = null; });
+  return pendingDecision;
+}
+
+async function closeDialogs() {
+  const dialogs = [...openDialogs].filter(({ isMandatory }) => !isMandatory);
+  const isLeaving = !dialogs.some(({ hasInput }) => hasInput) || await openDialog((close) => ({
+    title: 'Leave the page?',
+    about: 'What you have entered in the dialog is not saved.',
+    body: [],
+    actions: [h('button', { type: 'button', autofocus: true, onclick: () => close(false) }, 'Stay on this page'),
+      h('button.danger', { type: 'submit' }, 'Discard and leave')],
+    submit: () => close(true),
+  }));
+  if (!isLeaving) return false;
+  // The newest first, so that each returns the focus to the dialog below.
+  for (const { close } of dialogs.reverse()) close();
+  return true;
 }
 
 function dialogForm({ title, about, body, actions, submit }, titleId) {
@@ -74,8 +103,8 @@ function dialogForm({ title, about, body, actions, submit }, titleId) {
  * Opens a dialog that asks for a reason and then calls `perform(reason)`. After an error the dialog stays open. Returns a
  * promise of the result of `perform`, or undefined if cancelled.
  */
-export function openReasonDialog({ title, about, body, action, isDestructive = false }, perform) {
-  const reason = reasonField();
+export function openReasonDialog({ title, about, body, action, placeholder, isDestructive = false }, perform) {
+  const reason = reasonField({ placeholder });
   const errors = h('div', { 'aria-live': 'polite' });
   const submitButton = h(`button${isDestructive ? '.danger' : '.primary'}`, { type: 'submit' }, action);
   return openDialog((close) => ({
@@ -103,10 +132,10 @@ const MIN_REASON_LENGTH = 3;
 const MAX_REASON_LENGTH = 500;
 
 /**
- * Creates the field for a reason, with the label `text` and suggestions of earlier reasons: `{ element, input, value(), validate() }`.
- * `validate` shows an error and focuses the field if the reason is invalid.
+ * Creates the field for a reason, with the label `text`, an example as `placeholder`, and suggestions of earlier reasons:
+ * `{ element, input, value(), validate() }`. `validate` shows an error and focuses the field if the reason is invalid.
  */
-export function reasonField(text = 'Reason (shown in the history)') {
+export function reasonField({ text = 'Reason (shown in the history)', placeholder } = {}) {
   const errorId = uniqueId('error');
   const listId = uniqueId('reasons');
   const error = h('p.error', { id: errorId, hidden: true });
@@ -122,7 +151,7 @@ export function reasonField(text = 'Reason (shown in the history)') {
   };
   const input = h('input', {
     name: 'reason', required: true, autocomplete: 'off', autofocus: true, list: listId, dir: 'auto', 'aria-describedby': errorId,
-    placeholder: 'Shorter cooldown in the evening',
+    placeholder,
     // An error disappears while the user types, but appears only after submitting.
     oninput: () => { if (!error.hidden) showError(errorMessage()); },
   });

@@ -68,6 +68,19 @@ class PlanFields {
     this.at.input.focus();
   }
 
+  /** Returns the texts of the fields, for `setText`. */
+  text() {
+    return { at: this.at.input.value, grace: this.grace.input.value, after: this.after.input.value };
+  }
+
+  /** Sets the texts of the fields. */
+  setText({ at, grace, after }) {
+    this.at.input.value = at;
+    this.grace.input.value = grace;
+    this.after.input.value = after;
+    this.update();
+  }
+
   value() {
     const { date } = this;
     const after = this.after.input.value.trim();

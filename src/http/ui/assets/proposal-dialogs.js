@@ -49,7 +49,7 @@ class StepDialog {
   constructor(texts, proposal, close) {
     Object.assign(this, { texts, proposal, close, idempotencyKeyOf: idempotencyKeys() });
     this.note = texts.note && h('textarea', { name: 'note', rows: 2, maxlength: String(MAX_NOTE_LENGTH), dir: 'auto', autofocus: true });
-    this.reason = texts.reason && reasonField(texts.reason);
+    this.reason = texts.reason && reasonField({ text: texts.reason, placeholder: texts.isEmergency && 'Users cannot start a session' });
     this.errors = h('div', { 'aria-live': 'assertive' });
     this.submitButton = h(`button${texts.isEmergency ? '.danger' : '.primary'}`, { type: 'submit', autofocus: !texts.note && !texts.reason }, texts.action);
   }
@@ -118,6 +118,7 @@ export const openWithdrawDialog = ({ number }) => openReasonDialog({
   title: `Withdraw proposal ${number}`,
   about: 'A withdrawn proposal stays in the list and is never applied.',
   action: 'Withdraw',
+  placeholder: 'Replaced by another proposal',
   isDestructive: true,
 }, async (reason) => {
   await request('POST', `${proposalPath(number)}/withdraw`, { body: { reason }, idempotencyKey: newIdempotencyKey() });

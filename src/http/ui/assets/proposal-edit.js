@@ -28,6 +28,7 @@ class EditDialog {
     this.reason.input.value = proposal.reason;
     this.plan = planFields(proposal.plan);
     this.list = h('div.stack');
+    this.newEdition = h('span', null, String(proposal.edition + 1));
     this.addField = h('div');
     this.errors = h('div.stack', { 'aria-live': 'assertive' });
     this.submitButton = h('button.primary', { type: 'submit' }, 'Write new edition');
@@ -39,10 +40,10 @@ class EditDialog {
   }
 
   dialogParts() {
-    const { number, edition } = this.proposal;
+    const { number } = this.proposal;
     return {
       title: `Edit proposal ${number}`,
-      about: `The edit becomes edition ${edition + 1}, which needs new approvals. You cannot approve the proposal afterwards.`,
+      about: ['The edit becomes edition ', this.newEdition, ', which needs new approvals. You cannot approve the proposal afterwards.'],
       wide: true,
       body: [this.list, this.addField, this.plan.element, this.reason.element, this.errors],
       actions: [button('Cancel', () => this.close()), this.submitButton],
@@ -136,6 +137,7 @@ class EditDialog {
     const newerEdition = await fetchJson(proposalPath(this.proposal.number));
     const replace = () => {
       this.edition = newerEdition.edition;
+      setChildren(this.newEdition, String(newerEdition.edition + 1));
       setChildren(this.errors, h('p', { role: 'status' }, `Your values will replace edition ${newerEdition.edition}. Check the values and save again.`));
       this.submitButton.focus();
     };

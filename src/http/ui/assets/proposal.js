@@ -52,6 +52,7 @@ class ProposalPage {
     // An older response must not replace the state after a step of the user.
     if (load !== this.loads) return previous;
     Object.assign(this, { proposal, editions, history });
+    emit('proposal-loaded', proposal);
     this.draw(editions.length !== this.editionCount);
     this.editionCount = editions.length;
     return previous;

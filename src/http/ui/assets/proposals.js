@@ -1,7 +1,7 @@
 // The proposals page: the proposals that wait for the user, that are open, and that are closed; and the page of one proposal.
 import { fetchJson } from './api.js';
 import { h, isolate, setChildren } from './dom.js';
-import { label, pluralize, relativeTimeElement } from './format.js';
+import { capitalize, label, pluralize, relativeTimeElement } from './format.js';
 import { liveTable, poll } from './live-table.js';
 import { labeledField, link, selectField, tableRow } from './page.js';
 import { emptyState, pageHeader } from './parts.js';
@@ -105,7 +105,7 @@ function createTable(listName, filters, signal) {
     id: ({ number }) => String(number),
     // Numbers grow in the order of creation.
     date: ({ number }) => number,
-    draw: proposalRow,
+    draw: (summary) => proposalRow(summary, listName),
     empty: isFiltered
       ? emptyState('No matching proposals', 'Change the filters, or ', link(`#/proposals?show=${listName}`, 'remove them'), '.')
       : emptyState(title, description),
@@ -130,11 +130,19 @@ const closedReader = (query, signal) => async (cursor, limit) => {
   return { rows, next };
 };
 
-function proposalRow(summary) {
+/** Returns what a proposal in the list “Waiting for me” waits for. */
+function nextStepText({ state, needed, approvals, objections, due_at: dueAt }) {
+  if (state !== 'open') return 'acknowledge';
+  if (objections > 0) return 'objected: approve, or edit';
+  if (approvals < needed) return 'approve';
+  return dueAt ? 'nothing to do: applied at its time' : 'ready to apply';
+}
+
+function proposalRow(summary, listName) {
   const { number, reason, keys, created_by: person, created_at: time, edition } = summary;
   return tableRow(COLUMNS, { 'data-id': String(number) },
     [link(proposalHash(number), `Proposal ${number}`), h('p.reason-text', null, isolate(reason))],
     keyNames(keys),
-    stateElement(summary),
+    [listName === 'waiting' && h('div', null, h('strong', null, capitalize(nextStepText(summary)))), stateElement(summary)],
     [isolate(person), h('div.hint', null, relativeTimeElement(time), edition > 1 && `, edition ${edition}`)]);
 }

@@ -3,17 +3,16 @@
 import { request } from './api.js';
 import { emit, h, isolate, setChildren } from './dom.js';
 import { label, pluralize } from './format.js';
-import { button, link } from './page.js';
+import { button } from './page.js';
 import { openDialog, rememberReason } from './parts.js';
 import { planFields } from './plan-fields.js';
-import { proposalHash } from './proposal-text.js';
+import { followEmergency, followProposal } from './proposal-notices.js';
 import { loadSafety, safety } from './safety-state.js';
 import { loadSettings, store } from './store.js';
 import { formatSchedule } from './time-fields.js';
 
 const approvalsText = (needed) => pluralize(needed, 'approval');
 const peopleText = (needed) => (needed === 1 ? 'another person' : 'other people');
-const proposalLink = (number) => link(proposalHash(number), `proposal ${number}`);
 
 /** Creates the note on settings that need approvals. */
 function approvalNote(settings) {
@@ -109,15 +108,14 @@ export class ProposeOptions {
     this.buttons.find((element) => !element.hidden)?.focus();
   }
 
-  /** Sends the proposal, and shows a banner with a link. Returns the proposal. */
+  /** Sends the proposal, and shows a notice with a link. Returns `{ proposal, notice }`. */
   async propose(body, idempotencyKeyOf) {
     const plan = this.plan.value();
     const proposal = { ...body, ...(plan && { plan }) };
     const { data } = await request('POST', '/admin/proposals', { body: proposal, idempotencyKey: idempotencyKeyOf('propose', proposal) });
     rememberReason(body.reason);
     emit('proposals');
-    showProposed(data);
-    return data;
+    return { proposal: data, notice: followProposal(data) };
   }
 
   /**
@@ -162,22 +160,8 @@ function confirmEmergency(verb, count) {
   }));
 }
 
-/** Shows a banner of the kind `kind`, which can be dismissed. */
-function showBanner(kind, ...content) {
-  const banner = h(`div.banner${kind}`, { role: 'status' }, h('span', null, content),
-    h('span.row', null, h('button', { type: 'button', onclick: () => banner.remove() }, 'Dismiss')));
-  document.querySelector('.banners').append(banner);
-}
-
-function showProposed({ number, standing: { needed }, plan }) {
-  const needs = needed > 0 && `needs ${approvalsText(needed)} by ${peopleText(needed)}`;
-  const schedule = plan.at && `is applied on ${formatSchedule(plan.at)}`;
-  const next = [needs, schedule].filter(Boolean).join(' and ');
-  showBanner('.success', 'Proposed as ', proposalLink(number), `. It ${next || 'can be applied by anybody'}.`);
-}
-
-/** Shows a banner after an emergency: `data` is the response of the write. */
-export function showEmergency({ revision, proposal }) {
+/** Shows a notice after an emergency: `data` is the response of the write. */
+export function showEmergency({ proposal: number }) {
   emit('proposals');
-  showBanner('', `Saved as an emergency, revision ${revision}. Another person has to acknowledge `, proposalLink(proposal), '.');
+  followEmergency(number).catch(() => null);
 }

@@ -2,9 +2,10 @@
 import { idempotencyKeys, request } from './api.js';
 import { valueDiff } from './diff.js';
 import { emit, h, isolate, setChildren, showToast, subscribe } from './dom.js';
-import { assignErrors, clearStoredDraft, draft, errorOf, markConflicts, rebase, requestBody } from './draft.js';
+import { assignErrors, draft, errorOf, isRemoved, markConflicts, rebase, removeChange, requestBody, reviewInput, setReviewInput } from './draft.js';
 import { label, pluralize, relativeTimeElement, toSentence, valueElement } from './format.js';
 import { markOwnRevision } from './live.js';
+import { removeNotice, showNotice } from './notices.js';
 import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
 import { ProposeOptions, showEmergency } from './propose-options.js';
 import { describeEffect, isEqual } from './rules.js';
@@ -17,17 +18,23 @@ export function openReviewDialog() {
     const review = new Review(close);
     for (const name of ['draft', 'pinned', 'settings', 'safety']) subscribe(name, () => review.draw(), subscriptions.signal);
     return review.dialogParts();
-  }).finally(() => subscriptions.abort());
+  }, { isStored: true }).finally(() => subscriptions.abort());
 }
+
+// More changes than this do not fit on the screen beside the reason.
+const MAX_OVERVIEW = 5;
 
 class Review {
   constructor(close) {
     Object.assign(this, { close, resolutions: new Map(), isSaving: false, idempotencyKeyOf: idempotencyKeys(), wasProposing: false, drawnState: null });
-    this.reason = reasonField();
+    this.reason = reasonField({ placeholder: 'Shorter cooldown in the evening' });
     this.wait = waitCheckbox();
     this.options = new ProposeOptions({
       verb: 'Save',
-      onchange: () => this.draw(),
+      onchange: () => {
+        this.storeInput();
+        this.draw();
+      },
       onemergency: () => this.save({ emergency: true }),
       isValid: () => !this.submitButton.disabled && this.reason.validate(),
     });
@@ -36,8 +43,23 @@ class Review {
     this.errors = h('div', { 'aria-live': 'assertive' });
     this.submitButton = h('button.primary', { type: 'submit' });
     this.submitHint = h('span');
-    this.saveFields = h('div.stack', null, this.options.element, this.reason.element, this.wait.element);
+    this.restoreInput();
+    // The dialog begins with the changes: the focus in the reason would scroll to the end.
+    if (draft.size > MAX_OVERVIEW) this.reason.input.removeAttribute('autofocus');
+    this.saveFields = h('div.stack', { oninput: () => this.storeInput() }, this.options.element, this.reason.element, this.wait.element);
     this.draw();
+  }
+
+  /** Fills in what was entered before a reload, or before the dialog was closed. */
+  restoreInput() {
+    const { reason = '', isChosen = false, plan } = reviewInput;
+    this.reason.input.value = reason;
+    if (plan) this.options.plan.setText(plan);
+    this.options.isChosen = isChosen;
+  }
+
+  storeInput() {
+    setReviewInput({ reason: this.reason.input.value, isChosen: this.options.isChosen, plan: this.options.plan.text() });
   }
 
   dialogParts() {
@@ -82,7 +104,8 @@ class Review {
     const state = JSON.stringify([entries.map((entry) => [entry.key, entry.value, entry.theirs, errorOf(entry)]), [...store.pinned], store.runningSessions]);
     if (state === this.drawnState) return;
     this.drawnState = state;
-    setChildren(this.changes, hasConflicts ? conflicts.map((entry) => this.conflict(entry)) : entries.map((entry) => this.change(entry)));
+    const count = !hasConflicts && entries.length > MAX_OVERVIEW && h('p.hint', null, `${entries.length} changes. The reason is asked for below the changes.`);
+    setChildren(this.changes, count, hasConflicts ? conflicts.map((entry) => this.conflict(entry)) : entries.map((entry) => this.change(entry)));
     if (losesFocus) this.changes.querySelector('input')?.focus();
   }
 
@@ -93,7 +116,16 @@ class Review {
     return h('article.review-item', null,
       h('h3', null, isolate(label(key)), ' ', h('code.muted', null, isolate(key))),
       value === undefined ? h('p', null, isolate(raw || 'no value')) : h('div.long', null, valueDiff(base, value)),
-      error ? h('p.error', null, isolate(toSentence(error)), ' Fix the value on the page before saving.') : h('p.hint', null, isolate(effect())));
+      error ? h('p.error', null, isolate(toSentence(error)), isRemoved(entry) ? [' ', this.discardButton(key)] : ' Fix the value on the page before saving.') : h('p.hint', null, isolate(effect())));
+  }
+
+  discardButton(key) {
+    const onclick = () => {
+      removeChange(key);
+      // The button is gone.
+      this.reason.input.focus();
+    };
+    return h('button', { type: 'button', onclick, 'aria-label': `Discard the change of ${label(key)}` }, 'Discard the change');
   }
 
   /** Draws the base value, their value and mine side by side. */
@@ -144,8 +176,10 @@ class Review {
 
   propose() {
     return this.send(async (body, keys) => {
-      await this.options.propose(body, this.idempotencyKeyOf);
+      const { notice } = await this.options.propose(body, this.idempotencyKeyOf);
       this.removeFromDraft(keys);
+      // The bar, which opened the dialog, is gone: the way to the proposal is next.
+      notice.querySelector('a').focus();
     }, () => this.options.plan.validate());
   }
 
@@ -177,16 +211,16 @@ class Review {
       : `Saved ${pluralize(count, 'change')} as revision ${data.revision}. ${rolloutText(data)}`;
     showToast(text);
     if (data.proposal) showEmergency(data);
-    else if (count > 0) showSavedBanner(data.revision, text);
+    else if (count > 0) showSavedNotice(data.revision, text);
     loadSettings().then(loadPinnedValues).catch(() => null);
   }
 
   /** Removes the changes of `keys` from the draft. Entries that were added during the request stay. */
   removeFromDraft(keys) {
     for (const key of keys) draft.delete(key);
+    setReviewInput({});
     this.close();
     emit('draft');
-    clearStoredDraft();
   }
 
   async handleError(problem) {
@@ -217,18 +251,21 @@ function mergeLists(base, mine, theirs) {
   return isEqual(mergedItems, mine) || isEqual(mergedItems, theirs) ? null : mergedItems;
 }
 
-/** Shows a banner after saving, with buttons to revert the revision and to dismiss. */
-function showSavedBanner(revision, text) {
+const SAVED_NOTICE = 'saved';
+
+/** Shows a notice after saving, with a button to revert the revision until a newer revision exists. */
+function showSavedNotice(revision, text) {
   const revert = async () => {
     const { openRollback } = await import('./restore.js');
     openRollback({ toRevision: revision - 1 });
   };
-  const banner = h('div.banner.success', null, h('span', null, text), h('span.row', null,
-    h('a', { href: `#/history?revision=${revision}` }, 'View'),
-    h('button', { type: 'button', onclick: revert }, 'Revert…'),
-    h('button', { type: 'button', onclick: () => banner.remove() }, 'Dismiss')));
-  const container = document.querySelector('.banners');
-  // Only the newest revision can be reverted without further changes.
-  for (const previous of container.querySelectorAll('.success')) previous.remove();
-  container.append(banner);
+  showNotice(SAVED_NOTICE, {
+    kind: 'success', content: text,
+    actions: [h('a', { href: `#/history?revision=${revision}` }, 'View'), h('button', { type: 'button', onclick: revert }, 'Revert…')],
+  });
+  savedRevision = revision;
 }
+
+let savedRevision = null;
+// Only the newest revision can be reverted without further changes.
+subscribe('change', ({ revision }) => { if (savedRevision !== null && revision > savedRevision) removeNotice(SAVED_NOTICE); });

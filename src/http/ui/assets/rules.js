@@ -66,6 +66,12 @@ export const isEqual = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 /** Describes `count` running sessions that keep an older value, without the value: “3 running sessions keep”. */
 export const sessionsKeep = (count) => `${pluralize(count, 'running session')} ${count === 1 ? 'keeps' : 'keep'}`;
 
+/** Returns `value` as part of a sentence. */
+function valueInSentence(value) {
+  if (value === '') return 'an empty text';
+  return Array.isArray(value) && value.length === 0 ? 'an empty list' : formatValue(value);
+}
+
 const MAX_LISTED_VALUES = 4;
 
 /**
@@ -78,6 +84,6 @@ export function describeEffect(setting, runningSessions, pinnedValue) {
   if (runningSessions === 0) return 'Applies to new sessions. No sessions are running.';
   const withCurrentValue = { sessions: runningSessions - (pinnedValue?.sessions ?? 0), value: setting.value };
   const groups = [withCurrentValue, ...(pinnedValue?.held ?? [])].filter(({ sessions }) => sessions > 0);
-  const keptValues = groups.slice(0, MAX_LISTED_VALUES).map(({ sessions, value }) => `${sessionsKeep(sessions)} ${truncate(formatValue(value), 60)}`);
+  const keptValues = groups.slice(0, MAX_LISTED_VALUES).map(({ sessions, value }) => `${sessionsKeep(sessions)} ${truncate(valueInSentence(value), 60)}`);
   return `Applies to new sessions only; ${keptValues.join(', ')}.`;
 }

@@ -1,8 +1,10 @@
 // Banners for what restricts changes and session starts: a freeze, a stop of starts, unacknowledged emergencies.
 import { emit, h, isolate, subscribe } from './dom.js';
-import { minuteElement, pluralize } from './format.js';
+import { pluralize } from './format.js';
+import { noticeCount, setReservedLines } from './notices.js';
 import { button, link } from './page.js';
 import { ensureSafety, loadSafety, safety } from './safety-state.js';
+import { formatSchedule } from './time-fields.js';
 
 const REFRESH_INTERVAL = 60_000;
 // A freeze is announced a day before it begins.
@@ -20,6 +22,8 @@ function dismiss(id) {
 // The dialogs are loaded on first use.
 const openDialogOf = (name, value) => async () => (await import('./safety-dialogs.js'))[name](value);
 
+const scheduleElement = (time) => h('time', { datetime: time }, formatSchedule(time));
+
 const quote = (reason) => [' “', isolate(reason), '”'];
 
 function freezeBanner(freeze) {
@@ -27,14 +31,14 @@ function freezeBanner(freeze) {
   const hasBegun = safety.freeze?.id === id || Date.parse(start) <= Date.now();
   const openEnd = openDialogOf('openEndFreezeDialog', freeze);
   return hasBegun
-    ? { id: `freeze ${id}`, title: 'Settings are frozen', text: [' until ', minuteElement(end), ':', quote(reason)], action: button('End freeze…', openEnd) }
-    : { id: `freeze ahead ${id}`, title: 'Settings will be frozen', text: [' from ', minuteElement(start), ' to ', minuteElement(end), ':', quote(reason)], action: button('Cancel freeze…', openEnd) };
+    ? { id: `freeze ${id}`, title: 'Settings are frozen', text: [' until ', scheduleElement(end), ':', quote(reason)], action: button('End freeze…', openEnd) }
+    : { id: `freeze ahead ${id}`, title: 'Settings will be frozen', text: [' from ', scheduleElement(start), ' to ', scheduleElement(end), ':', quote(reason)], action: button('Cancel freeze…', openEnd) };
 }
 
 const stopBanner = (stop) => ({
   id: `stop ${safety.epoch}`,
   title: 'Session starts are stopped',
-  text: [' until ', minuteElement(stop.stopped_until), ':', quote(stop.reason)],
+  text: [' until ', scheduleElement(stop.stopped_until), ':', quote(stop.reason)],
   action: button('Resume…', openDialogOf('openResumeDialog', stop)),
 });
 
@@ -68,7 +72,7 @@ function banners() {
 }
 
 // More banners than this are summarized in one line, so that they do not cover the page.
-const MAX_EXPANDED = 2;
+const maxExpanded = () => (noticeCount() > 0 ? 1 : 2);
 let isExpanded = false;
 
 const summaryText = h('strong');
@@ -101,7 +105,7 @@ function draw() {
     elementById.set(banner.id, bannerElement(banner));
     list.append(elementById.get(banner.id));
   }
-  const isLong = current.length > MAX_EXPANDED;
+  const isLong = current.length > maxExpanded();
   summary.hidden = !isLong;
   list.hidden = isLong && !isExpanded;
   toggleButton.textContent = isExpanded ? 'Show less' : 'Show all';
@@ -109,6 +113,7 @@ function draw() {
   const titles = isExpanded ? pluralize(current.length, 'banner') : current.map(({ title }) => title).join(' · ');
   // Setting unchanged text would announce the status again.
   if (summaryText.textContent !== titles) summaryText.textContent = titles;
+  setReservedLines(isLong ? 1 : current.length);
 }
 
 /** Shows the banners above the others in the element `parent`, and updates them. */
@@ -117,6 +122,7 @@ export function showSafetyBanners(parent) {
   const ifVisible = (load) => () => { if (document.visibilityState === 'visible') load().catch(() => null); };
   const refresh = ifVisible(ensureSafety);
   subscribe('safety', draw);
+  subscribe('notices', draw);
   const reload = ifVisible(loadSafety);
   // A response from before the event may lack the change.
   for (const name of ['change', 'resync', 'proposals']) subscribe(name, reload);

@@ -1,11 +1,11 @@
 // Dialogs that freeze the settings, end a freeze, and stop or resume session starts.
 import { idempotencyKeys, request } from './api.js';
-import { h, isolate, showToast } from './dom.js';
-import { dateTimeElement, formatDateTime, pluralize, timePreference } from './format.js';
+import { h, isolate, setChildren, showToast, uniqueId } from './dom.js';
+import { pluralize, relativeTime, timePreference } from './format.js';
 import { labeledField } from './page.js';
 import { openReasonDialog, rememberReason } from './parts.js';
 import { loadSafety } from './safety-state.js';
-import { formatTimeInput, parseTimeInput } from './time-fields.js';
+import { formatSchedule, formatTimeInput, parseTimeInput } from './time-fields.js';
 
 const DEFAULT_STOP_MINUTES = 15;
 const MAX_STOP_MINUTES = 1440;
@@ -29,28 +29,42 @@ function postOnce(path) {
   };
 }
 
+const scheduleElement = (time) => h('time', { datetime: time }, formatSchedule(time));
+
+/** Creates a field for a time: `{ element, input }`. The hint shows the chosen instant with its offset. */
+function timeField(title, name, hintText, attributes) {
+  const hintId = uniqueId('hint');
+  const hint = h('p.hint', { id: hintId, 'aria-live': 'polite' }, hintText);
+  const draw = () => {
+    const time = parseTimeInput(input.value);
+    // Local times are ambiguous: the reader sees the instant that is sent.
+    setChildren(hint, time ? [scheduleElement(time), ', ', relativeTime(time), '.'] : hintText);
+  };
+  const input = h('input', { type: 'datetime-local', name, 'aria-describedby': hintId, oninput: draw, ...attributes });
+  const zone = h('span.muted', null, timePreference.utc ? ' (UTC)' : ' (local time)');
+  return { element: h('div', null, labeledField(h('span', null, title, zone), input), hint), input };
+}
+
 /** Opens the dialog that freezes the settings. Resolves to the freeze, or undefined if cancelled. */
 export function openFreezeDialog() {
   const post = postOnce('/admin/freezes');
-  const zone = timePreference.utc ? ' (UTC)' : '';
-  const timeInput = (name, attributes) => h('input', { type: 'datetime-local', name, ...attributes });
-  const startInput = timeInput('starts_at');
-  const endInput = timeInput('ends_at', { required: true, min: formatTimeInput(new Date(), false) });
+  const start = timeField('From', 'starts_at', 'Now, if left empty.');
+  const end = timeField('Until', 'ends_at', 'The freeze ends by itself.', { required: true, min: formatTimeInput(new Date(), false) });
+  const [startInput, endInput] = [start.input, end.input];
   return openReasonDialog({
     title: 'Freeze settings',
     about: `In a freeze no setting changes, except in an emergency. Proposals can be written and approved meanwhile. A freeze lasts at most ${MAX_FREEZE_DAYS} days, and anybody can end it early.`,
-    body: h('div.field-columns', null,
-      h('div', null, labeledField(`From${zone}`, startInput), h('p.hint', null, 'Now, if left empty.')),
-      h('div', null, labeledField(`Until${zone}`, endInput), h('p.hint', null, 'The freeze ends by itself.'))),
+    body: h('div.field-columns', null, start.element, end.element),
     action: 'Freeze settings',
+    placeholder: 'No changes during the launch',
   }, async (reason) => {
     const [startsAt, endsAt] = [startInput, endInput].map((input) => parseTimeInput(input.value));
     if (!endsAt) throw fieldError(endInput, 'The end is missing', 'enter date and time of the end');
-    const start = startsAt ? Date.parse(startsAt) : Date.now();
-    if (Date.parse(endsAt) <= Math.max(start, Date.now())) throw fieldError(endInput, 'The end is too early', 'the end must be in the future and after the beginning');
-    if (Date.parse(endsAt) - start > MAX_FREEZE_DAYS * DAY) throw fieldError(endInput, 'The freeze is too long', `a freeze lasts at most ${MAX_FREEZE_DAYS} days`);
+    const startTime = startsAt ? Date.parse(startsAt) : Date.now();
+    if (Date.parse(endsAt) <= Math.max(startTime, Date.now())) throw fieldError(endInput, 'The end is too early', 'the end must be in the future and after the beginning');
+    if (Date.parse(endsAt) - startTime > MAX_FREEZE_DAYS * DAY) throw fieldError(endInput, 'The freeze is too long', `a freeze lasts at most ${MAX_FREEZE_DAYS} days`);
     const freeze = await post({ reason, ends_at: endsAt, ...(startsAt && { starts_at: startsAt }) });
-    showToast(startsAt ? `Settings will be frozen from ${formatDateTime(freeze.starts_at)}.` : `Settings are frozen until ${formatDateTime(freeze.ends_at)}.`);
+    showToast(startsAt ? `Settings will be frozen from ${formatSchedule(freeze.starts_at)}.` : `Settings are frozen until ${formatSchedule(freeze.ends_at)}.`);
     return freeze;
   });
 }
@@ -61,9 +75,10 @@ export function openEndFreezeDialog(freeze) {
   const hasBegun = Date.parse(freeze.starts_at) <= Date.now();
   return openReasonDialog({
     title: hasBegun ? 'End the freeze' : 'Cancel the freeze',
-    about: ['Set by ', isolate(freeze.set_by), ' from ', dateTimeElement(freeze.starts_at), ' to ', dateTimeElement(freeze.ends_at), ': “', isolate(freeze.reason), '”. ',
+    about: ['Set by ', isolate(freeze.set_by), ' from ', scheduleElement(freeze.starts_at), ' to ', scheduleElement(freeze.ends_at), ': “', isolate(freeze.reason), '”. ',
       hasBegun ? 'Settings can be changed again at once, and due proposals are applied.' : 'The freeze will not begin.'],
     action: hasBegun ? 'End freeze' : 'Cancel freeze',
+    placeholder: hasBegun ? 'The launch is over' : 'The launch was moved',
   }, async (reason) => {
     try {
       await post({ reason });
@@ -87,6 +102,7 @@ export function openStopDialog() {
     about: 'No session starts on any instance until the stop ends. Running sessions continue. Users are asked to try again later, and do not see the reason.',
     body: h('div', null, labeledField('Minutes', input), h('p.hint', null, `1 to ${MAX_STOP_MINUTES}. The stop ends by itself, so that a forgotten stop does no harm.`)),
     action: 'Stop session starts',
+    placeholder: 'The provider is down',
     isDestructive: true,
   }, async (reason) => {
     const minutes = Number(input.value);
@@ -104,8 +120,9 @@ export function openResumeDialog(stop) {
   const post = postOnce('/admin/starts/resume');
   return openReasonDialog({
     title: 'Resume session starts',
-    about: ['Stopped by ', isolate(stop.stopped_by), ' until ', dateTimeElement(stop.stopped_until), ': “', isolate(stop.reason), '”. Sessions can start again at once.'],
+    about: ['Stopped by ', isolate(stop.stopped_by), ' until ', scheduleElement(stop.stopped_until), ': “', isolate(stop.reason), '”. Sessions can start again at once.'],
     action: 'Resume session starts',
+    placeholder: 'The provider is back',
   }, async (reason) => {
     const state = await post({ reason });
     showToast('Sessions can start again.');

@@ -1,12 +1,17 @@
 // The sign-in. A token is pasted, or arrives in the fragment of the link that the service prints. The service turns the
 // token into a cookie that scripts cannot read; the token is stored nowhere else.
-import { request, serviceUrl, setReauthentication } from './api.js';
+import { Problem, request, serviceUrl, setSessionHandlers, setSubject } from './api.js';
 import { emit, h, isolate, setChildren, showToast } from './dom.js';
 import { formatDateTime } from './format.js';
 import { errorAlert, openDialog } from './parts.js';
 
 /** The signed-in user and the catalog. `expiresAt` is in ms by the clock of this browser. */
 export const session = { subject: null, catalog: '', hasSessions: false, expiresAt: 0 };
+
+/** Returns the key of the draft of `subject` in the session storage: a draft belongs to the person who wrote it. */
+export const draftKey = (subject = session.subject) => `brune.draft ${subject}`;
+
+const NOTICE_KEY = 'brune.notice';
 
 /** Returns the token in the URL, and removes the token from the URL and from the browser's history. */
 function takeTokenFromUrl() {
@@ -18,7 +23,7 @@ function takeTokenFromUrl() {
 /** Resumes the session of the cookie, or signs in with the token in the URL. Returns false if nobody is signed in. */
 export async function resumeSession() {
   const token = takeTokenFromUrl();
-  setReauthentication(reauthenticate);
+  setSessionHandlers({ reauthenticate, reportOtherUser });
   // A sign-in link may be opened in a tab that already shows the console.
   addEventListener('hashchange', () => { if (location.hash.startsWith('#token=')) location.reload(); });
   try {
@@ -30,17 +35,21 @@ export async function resumeSession() {
   }
 }
 
-const signIn = async (token) => (await request('POST', '/admin/sign-in', { body: { token }, retryAfterSignIn: false })).data;
+const signIn = async (token) => (await request('POST', '/admin/sign-in', { body: { token }, retryAfterSignIn: false, anySubject: true })).data;
 
 function setSession({ subject, catalog, sessions: hasSessions, expires_at: expiresAt, now }) {
   // The clock of this browser may be wrong, so the remaining time is computed from the clock of the service.
   const remaining = new Date(expiresAt) - new Date(now);
   Object.assign(session, { subject, catalog, hasSessions, expiresAt: Date.now() + remaining });
+  setSubject(subject);
   emit('signed-in');
 }
 
-/** Creates the sign-in form: `{ element, button, submit() }`. `submit` returns whether the sign-in succeeded. */
-function signInForm() {
+/**
+ * Creates the sign-in form: `{ element, button, submit() }`. `submit` returns whether the sign-in succeeded, and calls
+ * `accept` with the user.
+ */
+function signInForm(accept = setSession) {
   const input = h('input', {
     type: 'password', name: 'token', autocomplete: 'off', spellcheck: 'false', required: true, autofocus: true, 'aria-describedby': 'token-hint',
   });
@@ -56,7 +65,7 @@ function signInForm() {
     }
     button.disabled = true;
     try {
-      setSession(await signIn(token));
+      accept(await signIn(token));
       return true;
     } catch (problem) {
       // A rejected token is useless, and is easier to replace than to edit.
@@ -104,29 +113,81 @@ export function showSignInPage(container, problem) {
 }
 
 let pendingReauthentication = null;
-/** Opens the sign-in dialog over the page. Resolves after the sign-in; requests that fail meanwhile share the dialog. */
+/**
+ * Opens the sign-in dialog over the page. Resolves after the sign-in; requests that fail meanwhile share the dialog. Rejects
+ * if another user signs in: no request may be repeated under another name.
+ */
 export function reauthenticate() {
-  pendingReauthentication ??= openDialog((close) => {
-    const form = signInForm();
+  pendingReauthentication ??= askForToken().finally(() => { pendingReauthentication = null; });
+  return pendingReauthentication;
+}
+
+async function askForToken() {
+  let user = null;
+  await openDialog((close) => {
+    const form = signInForm((administrator) => { user = administrator; });
     return {
       title: 'Sign in again',
-      about: 'Your token has expired. Unsaved changes are kept.',
+      about: ['Your token has expired. Unsaved changes of ', isolate(session.subject), ' are kept.'],
       body: [form.element],
       actions: [form.button],
       submit: async () => { if (await form.submit()) close(true); },
     };
-  }, { isMandatory: true }).then(() => {
-    pendingReauthentication = null;
-    showToast(`Signed in as ${session.subject}`);
-  });
-  return pendingReauthentication;
+  }, { isMandatory: true });
+  if (user.subject !== session.subject) throw switchUser(user.subject);
+  setSession(user);
+  showToast(`Signed in as ${session.subject}`);
+}
+
+/** Loads the page again for another user. Returns the problem of the requests that were waiting. */
+function switchUser(subject) {
+  const keptDraft = sessionStorage.getItem(draftKey()) ? ` The unsaved changes of ${session.subject} are kept in this tab until ${session.subject} signs in again.` : '';
+  const detail = `You signed in as ${subject}. Nothing was sent; ${session.subject} was signed in before.${keptDraft}`;
+  // The text is shown after the page was loaded.
+  sessionStorage.setItem(NOTICE_KEY, detail);
+  emit('user-changed');
+  location.reload();
+  return new Problem(0, { code: 'subject_mismatch', title: 'Signed in as another user', detail });
+}
+
+/** Returns the text about a change of the user before the page was loaded, once. */
+export function takeNotice() {
+  const notice = sessionStorage.getItem(NOTICE_KEY);
+  sessionStorage.removeItem(NOTICE_KEY);
+  return notice;
+}
+
+let pendingReport = null;
+let isReported = false;
+/** Tells that another tab has signed in as another user. Reads repeat by themselves, so they report once. */
+function reportOtherUser(method) {
+  if (pendingReport || (isReported && method === 'GET')) return;
+  isReported = true;
+  pendingReport = showOtherUser().finally(() => { pendingReport = null; });
+}
+
+async function showOtherUser() {
+  const { data } = await request('GET', '/admin/me', { retryAfterSignIn: false, anySubject: true }).catch(() => ({ data: null }));
+  if (!data || data.subject === session.subject) return;
+  const { subject } = data;
+  await openDialog((close) => ({
+    title: ['Signed in as ', isolate(subject)],
+    about: ['Another tab of this browser has signed in as ', isolate(subject), '. This page was opened by ', isolate(session.subject),
+      ', so nothing is sent from here. Unsaved changes of ', isolate(session.subject), ' are kept in this tab.'],
+    body: [],
+    actions: [h('button', { type: 'button', onclick: () => close() }, 'Stay on this page'),
+      h('button.primary', { type: 'submit', autofocus: true }, 'Continue as ', isolate(subject))],
+    submit: () => switchUser(subject),
+  }));
 }
 
 /** Deletes the cookie and the draft, and shows the sign-in page. */
 async function signOut() {
-  await request('POST', '/admin/sign-out', { retryAfterSignIn: false });
-  // The draft belongs to the user who signs out.
-  sessionStorage.clear();
+  await request('POST', '/admin/sign-out', { retryAfterSignIn: false, anySubject: true });
+  // The drafts of other people stay until they sign in again.
+  const belongsToOthers = (key) => key.startsWith(draftKey('')) && key !== draftKey();
+  for (const key of Object.keys(sessionStorage).filter((candidate) => !belongsToOthers(candidate))) sessionStorage.removeItem(key);
+  emit('user-changed');
   location.replace(serviceUrl('/admin/'));
 }
 
