@@ -16,7 +16,7 @@ use crate::{
             step::{Person, StepContext, require_state},
         },
         rules::Violation,
-        schema::Schema,
+        schema::{KeyClass, Schema},
     },
 };
 
@@ -45,7 +45,7 @@ pub(super) async fn apply_permitted(
     require_state(proposal, &[State::Open])?;
     let is_emergency = emergency.is_some();
     let approval = if is_emergency { Approval::Emergency } else { Approval::Proposal };
-    let edits = edits(conn, content).await?;
+    let edits = edits(conn, context.schema, content).await?;
     // The database accepts no reason that `parse` refuses.
     let reason = Reason::parse(&content.reason).unwrap_or_else(|_| Reason::withheld());
     let size = change::size(edits.iter());
@@ -105,9 +105,12 @@ pub(super) fn needed_approvals(schema: &Schema, content: &Edition) -> i16 {
 ///
 /// # Errors
 /// The predecessor is not applied, or a value was removed because its key is a secret, or was one.
-async fn edits(conn: &mut Connection, content: &Edition) -> Result<Vec<Edit>, Error> {
-    let redacted = content.edits.iter().filter(|(_, proposed)| proposed.redacted);
-    let violations: Vec<_> = redacted.map(|(key, _)| Violation::redacted(key)).collect();
+async fn edits(
+    conn: &mut Connection,
+    schema: &Schema,
+    content: &Edition,
+) -> Result<Vec<Edit>, Error> {
+    let violations: Vec<_> = redacted(schema, content).map(Violation::redacted).collect();
     if !violations.is_empty() {
         return Err(ChangeError::Invalid(violations).into());
     }
@@ -122,6 +125,17 @@ async fn edits(conn: &mut Connection, content: &Edition) -> Result<Vec<Edit>, Er
         versions = proposals::versions_written_by(conn, after, &keys).await?;
     }
     Ok(edits_of(content, &versions))
+}
+
+/// Returns the keys of `content` whose values were removed, but for those that nobody may change by now: another value
+/// would not help.
+pub(super) fn redacted<'c>(
+    schema: &'c Schema,
+    content: &'c Edition,
+) -> impl Iterator<Item = &'c str> {
+    let redacted = content.edits.iter().filter(|(_, proposed)| proposed.redacted);
+    let keys = redacted.map(|(key, _)| key.as_str());
+    keys.filter(|key| !matches!(schema.classify(key), KeyClass::Locked(_)))
 }
 
 /// Returns the edits of `content`, with the `versions` that the predecessor wrote.

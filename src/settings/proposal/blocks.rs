@@ -13,7 +13,11 @@ use crate::{
     secret_scanner::SecretScanner,
     settings::{
         change::{self, Edit, Error as ChangeError, ResolvedEdit},
-        proposal::{apply::edits_of, draft::stored_values, error::Error},
+        proposal::{
+            apply::{edits_of, redacted},
+            draft::stored_values,
+            error::Error,
+        },
         rules::Violation,
         schema::Schema,
     },
@@ -138,9 +142,11 @@ async fn resolve<'s>(
     let matches = compute::run(change::size(edits.iter()), scan).await.unwrap_or_default();
     let mut sentences: Vec<_> = matches.violations().iter().map(sentence).collect();
     sentences.extend(matches.reason.map(|kind| format!("the reason {}", kind.detail())));
+    let redacted: Vec<_> = redacted(schema, content).collect();
+    sentences.extend(redacted.iter().map(|key| sentence(&Violation::redacted(key))));
     let mut resolved = Vec::new();
     // One by one, because an application stops at the first kind of error.
-    for edit in edits {
+    for edit in edits.iter().filter(|edit| !redacted.contains(&edit.key.as_str())) {
         match change::resolve(schema, slice::from_ref(edit), false, None) {
             Ok((edit, _)) => resolved.extend(edit),
             Err(ChangeError::Locked(keys)) => sentences.extend(

@@ -40,10 +40,24 @@ async fn a_history_by_the_rules_is_verified() {
     let app = protected().await;
     change_by_the_rules(&app, 45, 1).await;
     let edited = propose(&app.instance, "ana", &[(COOLDOWN, json!(50), 2)]).await;
-    judge(&app.instance, "ben", edited, json!({"edition": 1, "verdict": "object"})).await.ok();
+    judge(
+        &app.instance,
+        "ben",
+        edited,
+        json!({"edition": 1, "verdict": "object", "note": "too long"}),
+    )
+    .await
+    .ok();
     let content = proposal(&[(COOLDOWN, json!(55), 2), (PER_DAY, json!(5), 1)]);
     edit(&app.instance, "dora", edited, 1, &content).await.ok();
-    judge(&app.instance, "ben", edited, json!({"edition": 2, "verdict": "object"})).await.ok();
+    judge(
+        &app.instance,
+        "ben",
+        edited,
+        json!({"edition": 2, "verdict": "object", "note": "too long"}),
+    )
+    .await
+    .ok();
     let approval = json!({"edition": 2, "verdict": "approve", "apply": true});
     judge(&app.instance, "ben", edited, approval).await.ok();
     let withdrawn = propose(&app.instance, "ana", &[(COOLDOWN, json!(60), 3)]).await;
@@ -114,7 +128,14 @@ async fn a_content_with_a_new_digest_is_found() {
 async fn an_altered_verdict_and_a_missing_one_are_found() {
     let app = protected().await;
     let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
-    judge(&app.instance, "ben", number, json!({"edition": 1, "verdict": "object"})).await.ok();
+    judge(
+        &app.instance,
+        "ben",
+        number,
+        json!({"edition": 1, "verdict": "object", "note": "too long"}),
+    )
+    .await
+    .ok();
     let sql = "update brune_proposal_verdict set verdict = 'approve'";
     without_triggers(&app, "brune_proposal_verdict", sql).await;
     let breach = |event: &str| (1, 1, event.to_owned(), "ben".to_owned());

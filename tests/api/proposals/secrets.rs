@@ -170,7 +170,10 @@ async fn a_redacted_proposal_is_never_applied() {
     let path = format!("{path}?emergency=true");
     let reply = post(&app.instance, "ana", &path, &emergency).await;
     assert_eq!(reply.status, 400, "{}", reply.text);
-    assert_eq!(find(&app.instance, number).await["state"], "open");
+    let open = find(&app.instance, number).await;
+    assert_eq!((&open["state"], &open["blocks"][0]["code"]), (&json!("open"), &json!("invalid")));
+    let detail = open["blocks"][0]["detail"].as_str().unwrap();
+    assert!(detail.starts_with(&format!("{WORD} has no proposed value")), "{open}");
 }
 
 #[tokio::test]

@@ -183,6 +183,8 @@ async fn the_write_paths_are_all_routes_that_write_settings() {
         "post /admin/sign-out",
         "post /admin/starts/resume",
         "post /admin/starts/stop",
+        // Stores nothing.
+        "post /admin/what-if",
         "put /admin/proposals/{number}",
     ];
     let mut all = Vec::new();
