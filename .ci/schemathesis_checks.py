@@ -15,7 +15,11 @@ BEYOND_THE_SCHEMA = {
     "two_credentials",  # one of two headers, never both
     "not_a_cursor",  # a cursor belongs to its filters
     "ambiguous",  # one of two parameters
+    "one_required",  # one of two members
     "without_wait",  # one parameter requires another
+    "without_emergency",  # a member requires a parameter
+    "without_approval",  # a member requires a verdict
+    "note_required",  # a verdict requires a member
     "secret_like_value",  # a text that looks like a secret
     "forbidden_character",  # the characters that `info.description` forbids
     "repeated_key",  # unique by one member
