@@ -96,6 +96,9 @@ pub(in crate::http) async fn what_if(
 /// Returns the problem of a body with both or none of the two kinds of changes.
 fn either() -> Problem {
     let detail = "either `changes` or `proposal` is required, not both";
-    Problem::new(Code::MalformedRequest, detail)
-        .with_errors(FieldError::at("/changes", "one_required", detail))
+    Problem::new(Code::MalformedRequest, detail).with_errors(FieldError::at(
+        "/changes",
+        "one_required",
+        detail,
+    ))
 }
