@@ -27,8 +27,10 @@ const AUTHOR: &str = "author";
 
 pub(crate) async fn run(world: &mut World) {
     let mut sides = Vec::new();
-    for (total, open) in SIZES {
-        sides.push(Side::of(world.instance(SETTINGS, 0).await, total, open).await);
+    for (at, (total, open)) in SIZES.into_iter().enumerate() {
+        // Instances with as many settings and rows are the same.
+        let instance = world.instance(SETTINGS + at, 0).await;
+        sides.push(Side::of(instance, total, open).await);
     }
     // The first connection was idle for longer than the service permits.
     for side in &mut sides {
