@@ -4,7 +4,9 @@ use brune::config::Environment;
 use serde_json::{Value, json};
 
 use super::{
-    PROPOSALS, approve, find, get,
+    PROPOSALS, approve,
+    catalog::ONE,
+    find, get,
     invariants::{attempt, refused},
     post, proposal,
 };
@@ -17,19 +19,6 @@ use crate::{
 const WORD: &str = "DISCORD_WEBHOOK_URL";
 /// A value that looks like no secret when it is proposed.
 const MARKER: &str = "blue-heron-7d41";
-
-const CATALOG: &str = r#"
-catalog = "one"
-description = "A number and a word."
-
-[[setting]]
-key = "STAYS"
-category = "test"
-type = "number"
-default = 1
-applies = "hot"
-description = "A number."
-"#;
 
 const SETTING: &str = r#"
 [[setting]]
@@ -50,7 +39,7 @@ required = "never"
 "#;
 
 fn catalog(word: &str) -> String {
-    format!("{CATALOG}{word}")
+    format!("{ONE}{word}")
 }
 
 /// The tables with a row that holds [`MARKER`].
