@@ -68,11 +68,17 @@ await journey(async (page) => {
   await page.keyboard.press('Control+Enter');
   // The reason, which had the focus, is hidden.
   await page.waitForFunction(() => document.activeElement?.type === 'radio');
+  // A further change draws the choices again. The focus stays at the same choice.
+  const mine = cooldown.getByRole('radio', { name: 'Keep mine' });
+  await mine.focus();
+  await change({ BRUNE_COOLDOWN_MINUTES: 85 }, 'once more');
+  await cooldown.getByText('85').waitFor();
+  assert.ok(await mine.evaluate((element) => element === document.activeElement));
   await cooldown.getByRole('radio', { name: 'Keep mine' }).check();
   await dialog.getByRole('button', { name: 'Continue' }).click();
   await page.keyboard.press('Control+Enter');
   await dialog.waitFor({ state: 'detached' });
   const { value, version } = await setting('BRUNE_COOLDOWN_MINUTES');
-  assert.deepEqual({ value, version }, { value: 70, version: 4 });
+  assert.deepEqual({ value, version }, { value: 70, version: 5 });
   await other.close();
 });

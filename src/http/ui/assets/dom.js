@@ -43,12 +43,25 @@ function appendChildren(element, children) {
   }
 }
 
-/** Replaces the children of `element`. */
+/** Replaces the children of `element`. The focus moves to the control that takes the place of the focused one. */
 export function setChildren(element, ...children) {
+  const { activeElement } = document;
+  const isFocusInside = activeElement !== element && element.contains(activeElement);
+  // Controls with the same description, such as the buttons of equal rows, are told apart by their position.
+  const position = isFocusInside ? similarControls(element, activeElement).indexOf(activeElement) : -1;
   element.replaceChildren();
   appendChildren(element, children);
+  if (isFocusInside) (activeElement.isConnected ? activeElement : similarControls(element, activeElement)[position])?.focus({ preventScroll: true });
   return element;
 }
+
+/** Returns the controls in `element` that a screen reader would announce like `control`. */
+function similarControls(element, control) {
+  const description = describeControl(control);
+  return [...element.querySelectorAll(control.localName)].filter((other) => describeControl(other) === description);
+}
+
+const describeControl = ({ name, type, value, textContent, ariaLabel }) => JSON.stringify([name, type, type === 'radio' && value, textContent, ariaLabel]);
 
 /** Wraps text of users in `<bdi>`, so that right-to-left text does not reorder the text around. */
 export const isolate = (text) => h('bdi', null, String(text));

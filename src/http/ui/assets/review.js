@@ -92,8 +92,8 @@ class Review {
     this.wasProposing = isProposing;
     this.title.textContent = isProposing ? 'Review and propose' : 'Review and save';
     this.wait.element.hidden = isProposing;
-    // A hidden field loses the focus, and the keyboard would no longer reach the dialog.
-    const losesFocus = hasConflicts && this.saveFields.contains(document.activeElement);
+    // A hidden field and a disabled button lose the focus, and the keyboard would no longer reach the dialog.
+    const losesFocus = hasConflicts && (this.saveFields.contains(document.activeElement) || document.activeElement === document.body);
     this.saveFields.hidden = hasConflicts;
     for (const optionButton of this.options.buttons) optionButton.disabled = hasConflicts;
     const verb = isProposing ? 'Propose' : 'Save';
