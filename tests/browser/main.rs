@@ -54,6 +54,7 @@ const FILES: &[(&str, &str)] = files![
     "journey_outbox.mjs",
     "journey_propose.mjs",
     "journey_safety.mjs",
+    "journey_what_if.mjs",
     "journey_releases.mjs",
     "journey_proposals.mjs",
     "journey_proposals_keyboard.mjs",

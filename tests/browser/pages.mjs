@@ -7,10 +7,12 @@ import { ADMIN, OTHER, USER, accessible, api, change, enter, journey, row, timeA
 const { SHOTS } = process.env;
 const MODES = { light: [1360, 900, 'light'], dark: [1360, 900, 'dark'], narrow: [390, 844, 'light'] };
 
-/** Creates test data: changes by two users, a rejected change, a session before the changes. */
+/** Creates test data: changes by two users, a rejected change, a session and a refused start before the changes. */
 async function createTestData() {
   const start = (name) => api('POST', '/brun-e/start', undefined, USER.replace('ana', name));
   await start('ana');
+  // Refused, because an administrator has no plan.
+  await api('POST', '/brun-e/start').catch(() => null);
   await change({ BRUNE_COOLDOWN_MINUTES: 45, BRUNE_SESSION_MAX_MINUTES: 20 }, 'calmer evenings');
   await change({ BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST: ['gpt-realtime-2.1', 'gpt-realtime-2.1-mini', 'gpt-next'] }, 'the next model may be tried');
   await change({ BRUNE_COOLDOWN_MINUTES: 60 }, 'calmer still');
@@ -97,6 +99,11 @@ const VIEWS = [
     await page.getByText('invalid').waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Review and save' }).click();
     await page.getByRole('dialog').getByText('running session').first().waitFor();
+  }],
+  ['review-what-if', null, async (page) => {
+    await page.getByRole('button', { name: 'Show what-if' }).click();
+    await page.getByText('The recorded settings explain').waitFor();
+    await page.getByText('Examples of').click();
   }, async (page) => page.keyboard.press('Escape')],
   ['conflict', null, async (page) => {
     await change({ BRUNE_COOLDOWN_MINUTES: 120 + Math.floor(Math.random() * 100) }, 'two hours');
@@ -136,6 +143,10 @@ const VIEWS = [
   ['proposals-nothing', '#/proposals?show=open&by=nobody', null],
   ['proposal-open', async () => `#/proposals/${proposals.open}`, async (page) => { await page.getByText('Which users did you ask?').first().waitFor(); }],
   ['proposal-own', async () => `#/proposals/${proposals.own}`, null],
+  ['proposal-what-if', null, async (page) => {
+    await page.getByRole('button', { name: 'Show what-if' }).click();
+    await page.getByText('The recorded settings explain').waitFor();
+  }],
   ['proposal-failed', async () => `#/proposals/${proposals.failed}`, null],
   ['proposal-emergency', async () => `#/proposals/${proposals.emergency}`, null],
   ['proposal-approve', async () => `#/proposals/${proposals.next}`, (page) => openStep(page, 'Approve and apply…'), leaveDialog],

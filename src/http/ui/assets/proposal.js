@@ -11,9 +11,11 @@ import { openStepDialog, openWithdrawDialog, proposalPath } from './proposal-dia
 import { blockSentences, proposalLink, scheduleElement, stateBadges, summaryOf } from './proposal-text.js';
 import { session } from './session.js';
 import { loadPinnedValues, loadSettings } from './store.js';
+import { WhatIf } from './what-if.js';
 
 const HISTORY_PATH = '/admin/global-settings/history';
 const REFRESH_INTERVAL = 5000;
+const UNDECIDED_STATES = ['open', 'failed', 'rolling'];
 const VERDICT_KINDS = { approve: ['success', 'approves'], object: ['danger', 'objects'], acknowledge: ['accent', 'acknowledges'] };
 
 /** Shows the proposal `number` in `body`. */
@@ -35,11 +37,12 @@ class ProposalPage {
     this.pollError = h('div');
     this.status = h('div');
     this.content = h('div.stack.proposal');
+    this.whatIf = new WhatIf();
     this.editionList = h('section', { 'aria-label': 'Editions' });
   }
 
   element() {
-    return [this.header, this.notice, this.pollError, this.status, this.content, this.editionList];
+    return [this.header, this.notice, this.pollError, this.status, this.content, this.whatIf.element, this.editionList];
   }
 
   /** Reads and draws the proposal. Returns the edition that was on the screen before. */
@@ -118,7 +121,15 @@ class ProposalPage {
     // The step that had the focus may have disappeared.
     if (hadFocus && !this.status.contains(document.activeElement)) this.focusSteps();
     morph(this.content, h('div.stack.proposal', null, this.sections()));
+    this.drawWhatIf();
     if (hasNewEdition) setChildren(this.editionList, proposal.editions > 1 && [h('h2', null, 'Editions'), editionsElement(this.editions)]);
+  }
+
+  /** Offers the what-if of a change that can still take effect. */
+  drawWhatIf() {
+    const { number, edition, state } = this.proposal;
+    this.whatIf.element.hidden = !session.hasSessions || !UNDECIDED_STATES.includes(state);
+    this.whatIf.update({ proposal: number, edition });
   }
 
   headerElement() {
