@@ -74,6 +74,7 @@ export class ProposeOptions {
   /** Sets the settings that would be changed. */
   update(keys) {
     this.keys = keys;
+    this.plan.setKeys(keys);
     this.draw();
   }
 
