@@ -43,7 +43,7 @@ function openBadges(summary) {
 export function stateBadges(summary) {
   const { state, bypassed_by: bypassedBy, acknowledged, ended_at: endedAt } = summary;
   if (state === 'open') return openBadges(summary);
-  const kind = { failed: 'danger', applied: 'success' }[state] ?? '';
+  const kind = { failed: 'danger', applied: 'success', rolling: 'accent', reverted: 'danger' }[state] ?? '';
   return [
     badge(kind, state), endedAt && [' ', relativeTimeElement(endedAt)],
     bypassedBy && [' ', badge(acknowledged ? '' : 'danger', acknowledged ? 'emergency' : 'emergency, not acknowledged')],

@@ -48,3 +48,28 @@ export function rolloutPlanText(rollout) {
   const completion = then === 'hold' ? 'then wait for a person' : 'then for everybody';
   return `${stagesText(rollout)}, ${completion}; guards: ${guards.map((guard) => guardTitle(guard).toLowerCase()).join(', ')}; held after ${pluralize(hours, 'hour')}`;
 }
+
+/** Returns whether a rollout ended with its application for everybody. */
+export const isPromotion = (ended) => ended?.outcome === 'promoted';
+
+/**
+ * Returns the steps that a person can take with a rollout: `{ steps, hint }`. A step is `{ id, text, disabled, isDestructive }`;
+ * `hint` says why steps are disabled. `ownEdition` is an edition that the person has written, if any.
+ */
+export function rolloutSteps({ stage, stages, held, ended, running }, { standing }, ownEdition) {
+  const endSessions = running?.sessions > 0 && !isPromotion(ended) && { id: 'end-sessions', text: 'End these sessions…', isDestructive: true };
+  if (ended) return { steps: [endSessions].filter(Boolean), hint: null };
+  // The service lets nobody widen an own change of a protected setting.
+  const isOwn = ownEdition !== undefined && standing.needed > 0;
+  const nextStage = stages[stage];
+  return {
+    steps: [
+      { id: 'revert', text: 'Revert…', isDestructive: true },
+      held ? { id: 'resume', text: 'Resume…' } : { id: 'hold', text: 'Hold…' },
+      nextStage && { id: 'advance', text: `Advance to ${nextStage.share} %…`, disabled: isOwn },
+      { id: 'promote', text: 'Apply for everybody…', disabled: isOwn },
+      endSessions,
+    ].filter(Boolean),
+    hint: isOwn ? `You wrote edition ${ownEdition.edition}, so another person has to give more users the proposed values.` : null,
+  };
+}
