@@ -1,9 +1,10 @@
 // What-if: recorded starts under the draft in the review, and under a proposal. Nothing is stored.
 import assert from 'node:assert/strict';
-import { ADMIN, BASE, USER, api, enter, journey, row, setting, tabTo, visit } from './console.mjs';
+import { ADMIN, BASE, USER, api, enter, journey, row, setting, tabTo, timeAfter, visit } from './console.mjs';
 
 const COOLDOWN = 'BRUNE_COOLDOWN_MINUTES';
 const PER_DAY = 'BRUNE_MAX_SESSIONS_PER_DAY';
+const DAY = 86_400_000;
 
 /** Records two attempts: a session, and a second start that the cooldown refuses. */
 async function recordAttempts() {
@@ -52,7 +53,7 @@ await journey(async (page) => {
   const request = page.waitForRequest('**/admin/what-if');
   await whatIf.getByRole('button', { name: 'Try again' }).click();
   const { since, changes } = (await request).postDataJSON();
-  assert.ok(Date.now() - Date.parse(since) > 6 * 86_400_000);
+  assert.ok(since < await timeAfter(-6 * DAY), since);
   assert.deepEqual(changes, [{ key: COOLDOWN, value: 0 }, { key: PER_DAY, value: 9 }]);
   await whatIf.getByText('Of 2 attempts: 1 would have been admitted.').waitFor();
   await page.waitForFunction(() => document.activeElement.textContent === 'Show what-if');
