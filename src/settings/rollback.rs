@@ -158,6 +158,8 @@ impl SettingsWriter {
             unchanged: Vec::new(),
             ignored: Vec::new(),
             proposal: None,
+            rollout: None,
+            reverted: None,
         })
     }
 

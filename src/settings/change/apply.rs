@@ -11,6 +11,7 @@ use crate::{
             edit::WriteOptions,
             outcome::{ChangeResult, Conflict, Error, KeyChange},
             resolve::ResolvedEdit,
+            rollout,
         },
         entry::{Entry, readable_entries},
         history,
@@ -77,6 +78,14 @@ pub(in crate::settings) async fn apply(
     });
     let changing: Vec<_> = new.iter().map(|edit| edit.definition).collect();
     approval::check(conn, &changing, options.approval).await?;
+    let value_before = |key: &str| before.get(key).map(|entry| &entry.value);
+    let rollout = match new.as_slice() {
+        [] => None,
+        _ => rollout::check(conn, schema, edits, value_before, options.approval).await?,
+    };
+    if let Some(rollout) = &rollout {
+        rollout::revert(conn, rollout, actor).await?;
+    }
     let refusals: Vec<_> = batch.ignored.iter().map(|key| NewEntry::refused(key)).collect();
     if !refusals.is_empty() {
         audit::append(conn, actor, refusals).await?;
@@ -85,7 +94,16 @@ pub(in crate::settings) async fn apply(
     let unchanged = same.into_iter().map(|edit| edit.definition.key.clone()).collect();
     let ignored = batch.ignored.to_vec();
     let dry_run = options.dry_run;
-    Ok(ChangeResult { revision, dry_run, changed, unchanged, ignored, proposal: None })
+    Ok(ChangeResult {
+        revision,
+        dry_run,
+        changed,
+        unchanged,
+        ignored,
+        proposal: None,
+        rollout: None,
+        reverted: rollout.map(|rollout| rollout.number),
+    })
 }
 
 /// Requires an expected version of each edit, or an expected revision for all.

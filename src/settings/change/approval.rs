@@ -30,7 +30,7 @@ pub(in crate::settings) async fn check(
     }
     let protected: Vec<_> = match approval {
         Approval::None => protected_keys(changing).collect(),
-        Approval::Emergency | Approval::Proposal => Vec::new(),
+        Approval::Emergency | Approval::Proposal | Approval::Promotion => Vec::new(),
     };
     if protected.is_empty() { Ok(()) } else { Err(Error::ApprovalRequired(protected)) }
 }

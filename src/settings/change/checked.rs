@@ -159,10 +159,15 @@ fn compare<'a>(
         return None;
     }
     let revision = snapshot.revision.checked_add(1)?;
-    let ignored = Vec::new();
-    let proposal = None;
-    Some((
-        rows,
-        ChangeResult { revision, dry_run: false, changed: changes, unchanged, ignored, proposal },
-    ))
+    let result = ChangeResult {
+        revision,
+        dry_run: false,
+        changed: changes,
+        unchanged,
+        ignored: Vec::new(),
+        proposal: None,
+        rollout: None,
+        reverted: None,
+    };
+    Some((rows, result))
 }

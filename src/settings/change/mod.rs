@@ -10,6 +10,7 @@ mod edit;
 mod message;
 mod outcome;
 mod resolve;
+mod rollout;
 mod secrets;
 mod store;
 
@@ -24,5 +25,6 @@ pub(super) use message::{
 };
 pub use outcome::{ChangeResult, Conflict, Error, KeyChange, ProtectedKey, SecretMatches};
 pub(super) use resolve::{ResolvedEdit, resolve};
+pub(super) use rollout::{enqueue_rollout_moved, proposed_values, running_rollout};
 pub(super) use secrets::{UNDECLARED, keys_to_record, public_name, scan, scan_values};
 pub(super) use store::announce_waiter;

@@ -107,8 +107,9 @@ impl From<idempotency::Reused> for Error {
 /// Describes how a predecessor ended that can no longer be applied by itself.
 fn describe_end(state: State) -> &'static str {
     match state {
-        State::Open | State::Applied => "",
+        State::Open | State::Rolling | State::Applied => "",
         State::Failed => ", but has failed",
         State::Withdrawn => ", but was withdrawn",
+        State::Reverted => ", but its rollout was reverted",
     }
 }

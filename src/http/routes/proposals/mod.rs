@@ -16,6 +16,7 @@ use crate::{
     },
     ids::RequestId,
     proposals::{State, VerdictKind},
+    rollouts::{Guard, OnCompletion},
     settings::Person,
 };
 
@@ -33,6 +34,8 @@ fn person(caller: Caller, request: RequestId) -> Person {
 }
 
 value::choices! {
+    Guard: Guard::ALL.map(|guard| (guard.as_str(), guard));
+    OnCompletion: OnCompletion::ALL.map(|step| (step.as_str(), step));
     State: State::ALL.map(|state| (state.as_str(), state));
     VerdictKind: VerdictKind::ALL.map(|verdict| (verdict.as_str(), verdict));
 }
