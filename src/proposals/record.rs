@@ -93,6 +93,8 @@ string_enum! {
         Unreadable = "unreadable",
         /// The change can no longer be applied.
         Invalid = "invalid",
+        /// The change no longer has its approvals.
+        NotApproved = "not_approved",
         /// The database was restored from a copy: the users of the rollout are elsewhere.
         Restored = "restored",
     }
@@ -324,9 +326,11 @@ impl ApprovalStatus {
 
 /// How a proposal was applied.
 #[derive(Debug, Clone, Copy)]
-pub struct Applied {
+pub struct Applied<'a> {
     /// The revision of the change.
     pub revision: i64,
     /// Whether the proposal was applied as an emergency, without its approvals.
     pub is_emergency: bool,
+    /// Of a rollout that ended by the rule: the counts and the evidence.
+    pub evidence: Option<&'a Value>,
 }

@@ -224,13 +224,13 @@ pub async fn mark_applied(
     conn: &mut Connection,
     number: i64,
     actor: &Actor,
-    applied: Applied,
+    applied: Applied<'_>,
 ) -> sqlx::Result<()> {
     let bypassed_by = applied.is_emergency.then(|| actor.user.as_str());
     sqlx::query!(
         r#"
         update brune_proposal set state = 'applied', applied_revision = $2, bypassed_by = $3, ended_by = $4,
-          end_reason = $5, end_request_id = $6
+          end_reason = $5, end_request_id = $6, evidence = $7
         where number = $1
         "#,
         number,
@@ -239,6 +239,7 @@ pub async fn mark_applied(
         actor.user.as_str(),
         actor.reason.as_str(),
         actor.request.as_str(),
+        applied.evidence,
     )
     .execute(conn)
     .await?;
