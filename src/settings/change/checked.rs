@@ -159,15 +159,6 @@ fn compare<'a>(
         return None;
     }
     let revision = snapshot.revision.checked_add(1)?;
-    let result = ChangeResult {
-        revision,
-        dry_run: false,
-        changed: changes,
-        unchanged,
-        ignored: Vec::new(),
-        proposal: None,
-        rollout: None,
-        reverted: None,
-    };
+    let result = ChangeResult { changed: changes, unchanged, ..ChangeResult::unchanged(revision) };
     Some((rows, result))
 }

@@ -14,7 +14,9 @@ mod rollout;
 mod secrets;
 mod store;
 
-pub(super) use apply::{Batch, apply, check_related, current_entries, lock, version_conflicts};
+pub(super) use apply::{
+    Batch, apply, check, check_related, current_entries, lock, version_conflicts,
+};
 pub(super) use approval::{check as check_approval, record_emergency};
 pub(super) use checked::{CheckedChange, Committed};
 pub(super) use edit::size;

@@ -36,6 +36,22 @@ pub struct ChangeResult {
     pub reverted: Option<i64>,
 }
 
+impl ChangeResult {
+    /// Returns the result of a write that changes nothing, at `revision`.
+    pub(in crate::settings) fn unchanged(revision: i64) -> Self {
+        Self {
+            revision,
+            dry_run: false,
+            changed: Vec::new(),
+            unchanged: Vec::new(),
+            ignored: Vec::new(),
+            proposal: None,
+            rollout: None,
+            reverted: None,
+        }
+    }
+}
+
 /// A protected setting, and the approvals that a change needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProtectedKey {

@@ -55,10 +55,7 @@ async fn find_content(
 impl RunningRollout {
     /// Returns the error of a second rollout.
     pub(in crate::settings) fn running(&self) -> Error {
-        Error::RolloutRunning {
-            proposal: self.number,
-            keys: self.edits.keys().cloned().collect(),
-        }
+        Error::RolloutRunning { proposal: self.number, keys: self.edits.keys().cloned().collect() }
     }
 
     /// Returns why `edits`, which change settings with the values of `value_before`, cannot be made during the rollout.
@@ -140,7 +137,7 @@ pub(in crate::settings) async fn enqueue_rollout_moved(
     evidence: Option<&Value>,
 ) -> sqlx::Result<()> {
     // Without a sink, the transaction saves the round trips.
-    if outbox.sinks(Topic::RolloutMoved).is_empty() {
+    if [Topic::RolloutMoved, Topic::ProposalSettled].iter().all(|t| outbox.sinks(*t).is_empty()) {
         return Ok(());
     }
     let Some((proposal, content)) = find_content(conn, number).await? else { return Ok(()) };
@@ -167,5 +164,21 @@ pub(in crate::settings) async fn enqueue_rollout_moved(
         "reason": text_json(scanner, actor.reason.as_str()),
         "request_id": actor.request,
     });
-    outbox.enqueue(conn, Topic::RolloutMoved, &payload).await
+    outbox.enqueue(conn, Topic::RolloutMoved, &payload).await?;
+    if event != RolloutEvent::Reverted {
+        return Ok(());
+    }
+    // The end of the proposal; a promotion has the message of an application.
+    let payload = json!({
+        "proposal": number,
+        "edition": proposal.edition,
+        "state": proposal.state,
+        "keys": payload["keys"],
+        "total": payload["total"],
+        "truncated": payload["truncated"],
+        "by": payload["by"],
+        "reason": payload["reason"],
+        "request_id": payload["request_id"],
+    });
+    outbox.enqueue(conn, Topic::ProposalSettled, &payload).await
 }
