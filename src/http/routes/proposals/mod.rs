@@ -2,10 +2,12 @@
 
 mod decide;
 mod read;
+mod rollout;
 mod write;
 
 pub(in crate::http) use decide::*;
 pub(in crate::http) use read::*;
+pub(in crate::http) use rollout::*;
 pub(in crate::http) use write::*;
 
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
     ids::RequestId,
     proposals::{State, VerdictKind},
     rollouts::{Guard, OnCompletion},
-    settings::Person,
+    settings::{Person, RolloutAction},
 };
 
 /// Reads the number of a proposal, or of an edition, in a path.
@@ -35,6 +37,7 @@ fn person(caller: Caller, request: RequestId) -> Person {
 
 value::choices! {
     Guard: Guard::ALL.map(|guard| (guard.as_str(), guard));
+    RolloutAction: RolloutAction::ALL.map(|action| (action.as_str(), action));
     OnCompletion: OnCompletion::ALL.map(|step| (step.as_str(), step));
     State: State::ALL.map(|state| (state.as_str(), state));
     VerdictKind: VerdictKind::ALL.map(|verdict| (verdict.as_str(), verdict));

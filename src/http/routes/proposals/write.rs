@@ -35,7 +35,7 @@ problems! {
 
 problems! {
     EditProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, DelegatedToken, KeyLocked,
-    ProposalNotFound, RequestTimeout, VersionConflict, ProposalClosed, EditionMismatch, PayloadTooLarge,
+    ProposalNotFound, RequestTimeout, VersionConflict, ProposalClosed, RolloutRunning, EditionMismatch, PayloadTooLarge,
     UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
@@ -111,8 +111,7 @@ body! {
 impl ProposedRollout {
     /// Returns the plan with every default, for a change of `keys`.
     fn validate<'k>(self, keys: impl Iterator<Item = &'k str>) -> Result<PlanDraft, Problem> {
-        let stage =
-            |ProposedStage { share, users, minutes }| StageDraft { share, users, minutes };
+        let stage = |ProposedStage { share, users, minutes }| StageDraft { share, users, minutes };
         let draft = PlanDraft {
             stages: self.stages.map(|stages| stages.into_iter().map(stage).collect()),
             guards: self.guards,
