@@ -27,6 +27,8 @@ pub(super) use message::{
 };
 pub use outcome::{ChangeResult, Conflict, Error, KeyChange, ProtectedKey, SecretMatches};
 pub(super) use resolve::{ResolvedEdit, resolve};
-pub(super) use rollout::{enqueue_rollout_moved, proposed_values, running_rollout};
+pub(super) use rollout::{
+    enqueue_rollout_moved, proposed_values, rollout_problems, running_rollout,
+};
 pub(super) use secrets::{UNDECLARED, keys_to_record, public_name, scan, scan_values};
 pub(super) use store::announce_waiter;

@@ -21,7 +21,7 @@ use crate::{
             outcome::Error,
             resolve::ResolvedEdit,
         },
-        schema::Schema,
+        schema::{Definition, Schema},
         value::SettingValue,
     },
 };
@@ -113,6 +113,28 @@ pub(super) async fn revert(
 ) -> sqlx::Result<()> {
     let step = RolloutStepRecord { number: rollout.number, actor, evidence: None };
     proposals::mark_reverted(conn, step, RevertCause::Emergency).await
+}
+
+/// Returns a problem for each setting of the rollout in progress that a catalog with the declarations `new` drops, or declares
+/// with another type or for another time: the rollout could not be promoted.
+pub(in crate::settings) async fn rollout_problems(
+    conn: &mut Connection,
+    declared: &[Definition],
+    new: &Schema,
+) -> sqlx::Result<Vec<String>> {
+    let Some(RunningRollout { number, edits }) = running_rollout(conn).await? else {
+        return Ok(Vec::new());
+    };
+    let parts =
+        |definition: &Definition| (definition.kind, definition.value_type, definition.applies);
+    let is_kept = |key: &str| {
+        let old = declared.iter().find(|definition| definition.key == key);
+        old.map(parts) == new.find(key).map(parts)
+    };
+    let problem = |key: &String| {
+        format!("{key}: rolls out with proposal {number}; promote or revert the rollout first")
+    };
+    Ok(edits.keys().filter(|key| !is_kept(key)).map(problem).collect())
 }
 
 /// Returns the proposed values of `edits` by key.
