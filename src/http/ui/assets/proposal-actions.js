@@ -3,7 +3,7 @@ import { pluralize } from './format.js';
 import { formatSchedule } from './time-fields.js';
 
 // Blocks that an emergency bypasses. All other rules hold in an emergency too.
-const BYPASSED_BLOCKS = ['not_approved', 'not_due', 'change_frozen'];
+const BYPASSED_BLOCKS = ['not_approved', 'not_due', 'change_frozen', 'not_rollable', 'rollout_running', 'rollout_conflict'];
 
 /** Returns the form of a name in which two names of one person are equal, as the database compares names. */
 const comparableName = (name) => name.normalize('NFKC').trim().toLowerCase();

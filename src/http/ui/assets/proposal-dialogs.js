@@ -47,13 +47,20 @@ export function openStepDialog(step, proposal, onopen) {
   });
 }
 
+/** The blocks of a rollout in progress, which an emergency reverts. */
+const OBSTRUCTIONS = ['rollout_running', 'rollout_conflict'];
+
 /** The steps that begin a rollout, if the plan has one, instead of applying the changes. */
 const ROLLOUT_STEPS = { apply: 'begin-rollout', 'approve-and-apply': 'approve-and-begin-rollout' };
 
-function textsOf(step, { plan: { rollout } }) {
+function textsOf(step, { plan: { rollout }, blocks }) {
   const texts = DIALOGS[step];
+  if (step === 'emergency') {
+    const isObstructed = blocks.some(({ code }) => OBSTRUCTIONS.includes(code));
+    const notes = [rollout && 'The rollout of the plan is skipped: the changes take effect for everybody.', isObstructed && 'The rollout in progress is reverted.'];
+    return { ...texts, about: [texts.about, ...notes].filter(Boolean).join(' ') };
+  }
   if (!rollout) return texts;
-  if (step === 'emergency') return { ...texts, about: `${texts.about} The rollout is skipped: the changes take effect for everybody.` };
   const { share } = rollout.stages[0];
   return ROLLOUT_STEPS[step] ? { ...DIALOGS[ROLLOUT_STEPS[step]], about: `New sessions of ${share} % of the users have the values below at once. The others keep the current values.` } : texts;
 }

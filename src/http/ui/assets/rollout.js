@@ -102,8 +102,6 @@ export class RolloutSection {
     const result = await (step === 'end-sessions' ? openEndSessionsDialog(this.rollout) : openRolloutDialog(step, this.rollout));
     if (result) showToast(result.text);
     if (result?.rollout) {
-      this.rollout = result.rollout;
-      this.draw();
       const { ended } = result.rollout;
       if (isPromotion(ended)) {
         if (ended.revision) markOwnRevision(ended.revision);

@@ -45,9 +45,9 @@ const stopBanner = (stop) => ({
 function rolloutBanner({ proposal: number, share, stage, stages, held }) {
   return {
     // A banner that was dismissed returns when the share or the hold changes.
-    id: `rollout ${number} ${stage} ${held?.since ?? ''}`,
+    id: `rollout ${number} ${stage ?? ''} ${held?.since ?? ''}`,
     title: held ? 'A rollout is held' : 'A rollout is running',
-    text: [`: ${share} % of the users, stage ${stage} of ${stages.length}.`, held && ' A person has to decide.'],
+    text: stages && [`: ${share} % of the users, stage ${stage} of ${stages.length}.`, held && ' A person has to decide.'],
     action: link(`#/proposals/${number}`, `View proposal ${number}`),
   };
 }

@@ -39,11 +39,13 @@ export const ensureSafety = async () => {
   else if (performance.now() - loadedAt > MAX_AGE) await loadSafety();
 };
 
-/** Returns the rollout that is running, or null. */
+/** Returns the rollout that is running, or null. If only the list could be read, the rollout has its number alone. */
 async function loadRollout() {
   // An instance of an older release knows no rollouts.
   const { proposals: [summary] } = await read('/admin/proposals', { state: 'rolling', limit: 1 }).catch(() => ({ proposals: [] }));
-  return summary ? read(`/admin/proposals/${summary.number}/rollout`).catch(() => null) : null;
+  if (!summary) return null;
+  const { number } = summary;
+  return read(`/admin/proposals/${number}/rollout`).catch(() => ({ proposal: number }));
 }
 
 async function load() {
