@@ -108,7 +108,7 @@ impl Session {
 
 /// A session that is not stored yet.
 #[derive(Debug)]
-pub(super) struct Candidate {
+pub(super) struct NewSession {
     pub(super) id: Uuid,
     pub(super) user: User,
     pub(super) started_at: DateTime<Utc>,
@@ -127,7 +127,7 @@ pub(super) struct Idempotency {
     pub(super) digest: Vec<u8>,
 }
 
-impl Candidate {
+impl NewSession {
     /// Returns the session after the insert.
     pub(super) fn session(&self) -> Session {
         let settings = &self.settings;

@@ -15,12 +15,13 @@ use crate::{
         lookup,
         refusal::Refusal,
         rules::SessionSettings,
-        session::{Candidate, Idempotency, Session},
+        session::{Idempotency, NewSession, Session},
         start::{
             error::Error,
+            planned::{PlannedInsert, RateLimit},
             queue::InsertQueue,
             request::Request,
-            store::{self, Diagnosis, ExpiredMessage, PlannedInsert, RateLimit},
+            store::{self, Diagnosis, ExpiredMessage},
         },
     },
     settings::{self, GlobalSettingsService},
@@ -85,8 +86,8 @@ impl SessionInsert<'_> {
         // Bounded: a few concurrent changes are expected, endless changes must not block the request.
         let mut retry = ConflictRetry::default();
         while retry.begin_attempt() {
-            let candidate = Arc::new(self.candidate(id, session_settings(self.settings)?));
-            match self.attempt(&candidate, &mut limit, deadline).await? {
+            let new_session = Arc::new(self.plan_session(id, session_settings(self.settings)?));
+            match self.attempt(&new_session, &mut limit, deadline).await? {
                 Outcome::Inserted(inserted) => return Ok(*inserted),
                 Outcome::Retry => (),
                 Outcome::Outdated => {
@@ -98,7 +99,7 @@ impl SessionInsert<'_> {
         Err(Error::Unsettled)
     }
 
-    fn candidate(&self, id: Uuid, settings: Arc<SessionSettings>) -> Candidate {
+    fn plan_session(&self, id: Uuid, settings: Arc<SessionSettings>) -> NewSession {
         let Request { user, idempotency_key, now, .. } = self.request;
         let part = |text: &Option<String>| {
             // The first byte distinguishes an absent text from an empty text.
@@ -109,7 +110,7 @@ impl SessionInsert<'_> {
             key: key.clone(),
             digest: idempotency::fingerprint(&[b"start", &part(&user.plan), &part(&user.level)]),
         });
-        Candidate {
+        NewSession {
             id,
             user: self.user.clone(),
             started_at: *now,
@@ -124,28 +125,28 @@ impl SessionInsert<'_> {
 
     async fn attempt(
         &self,
-        candidate: &Arc<Candidate>,
+        new_session: &Arc<NewSession>,
         limit: &mut RateLimit,
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
-        let bounds = Bounds::at(self.request.now, &candidate.settings);
-        let mut reasons = account_reasons(candidate);
+        let bounds = Bounds::at(self.request.now, &new_session.settings);
+        let mut reasons = account_reasons(new_session);
         // Not final: outdated settings may be the cause, and only the diagnosis can tell.
         let is_account_eligible = reasons.is_empty();
         // The common case needs only the cheap statement. The expensive statement diagnoses the obstacle and closes
         // expired sessions.
-        if is_account_eligible && self.insert(candidate, &bounds, *limit, deadline).await? {
-            return Ok(Outcome::Inserted(inserted(candidate.session(), false, candidate)));
+        if is_account_eligible && self.insert(new_session, &bounds, *limit, deadline).await? {
+            return Ok(Outcome::Inserted(inserted(new_session.session(), false, new_session)));
         }
         let diagnosis =
-            self.diagnose(candidate, &bounds, limit, is_account_eligible, deadline).await?;
+            self.diagnose(new_session, &bounds, limit, is_account_eligible, deadline).await?;
         // Before the rate limit: a repeat must receive the stored session, not a rejection.
-        if let Some(id) = existing_session(&diagnosis, candidate)? {
+        if let Some(id) = existing_session(&diagnosis, new_session)? {
             let session = lookup::stored(self.pool, id, self.request.now);
             let session = deadline.within(session).await?;
             // The same id is an earlier attempt of this request, not a replay.
-            let replayed = id != candidate.id;
-            let inserted = session.map(|session| inserted(session, replayed, candidate));
+            let replayed = id != new_session.id;
+            let inserted = session.map(|session| inserted(session, replayed, new_session));
             return Ok(inserted.map_or(Outcome::Retry, Outcome::Inserted));
         }
         // Before every other obstacle: whatever the user does, no start can succeed, and the attempt did not count.
@@ -161,8 +162,8 @@ impl SessionInsert<'_> {
             return Err(Error::RateLimited { per_minute: self.per_minute, wait });
         }
         // A rejection by outdated settings does not count, nor in an earlier epoch.
-        let is_current =
-            diagnosis.revision == candidate.settings.revision && diagnosis.epoch == candidate.epoch;
+        let is_current = diagnosis.revision == new_session.settings.revision
+            && diagnosis.epoch == new_session.epoch;
         if !is_current {
             return Ok(Outcome::Outdated);
         }
@@ -171,34 +172,34 @@ impl SessionInsert<'_> {
             return Err(Error::Active(active));
         }
         let history = diagnosis.history();
-        reasons.extend(eligibility::check_history(&history, &bounds, &candidate.settings));
+        reasons.extend(eligibility::check_history(&history, &bounds, &new_session.settings));
         // No obstacle remains: a concurrent start failed, or an expired session is now closed.
         if reasons.is_empty() {
             return Ok(Outcome::Retry);
         }
-        let Candidate { user, settings, .. } = &**candidate;
-        let (at, revision) = (candidate.started_at, settings.revision);
+        let NewSession { user, settings, .. } = &**new_session;
+        let (at, revision) = (new_session.started_at, settings.revision);
         Refusal { at, user, reasons: &reasons, revision }.record(self.pool).await;
         Err(Error::NotEligible(reasons))
     }
 
-    /// Inserts the candidate if there is no obstacle. Returns whether the row was inserted.
+    /// Inserts the session if there is no obstacle. Returns whether the row was inserted.
     async fn insert(
         &self,
-        candidate: &Arc<Candidate>,
+        new_session: &Arc<NewSession>,
         bounds: &Bounds,
         limit: RateLimit,
         deadline: Deadline,
     ) -> Result<bool, TransactionError> {
-        let candidate = Arc::clone(candidate);
-        let insert = PlannedInsert { candidate, bounds: bounds.clone(), limit };
+        let new_session = Arc::clone(new_session);
+        let insert = PlannedInsert { new_session, bounds: bounds.clone(), limit };
         self.queue.insert(self.pool, insert, deadline).await
     }
 
     /// Queries the obstacle. For an eligible account, also closes an expired session of the user.
     async fn diagnose(
         &self,
-        candidate: &Candidate,
+        new_session: &NewSession,
         bounds: &Bounds,
         limit: &mut RateLimit,
         is_account_eligible: bool,
@@ -212,7 +213,7 @@ impl SessionInsert<'_> {
             ExpiredMessage { message_id: Uuid::now_v7(), topic: topic.as_str(), sinks }
         });
         let query = database::execute_autocommit(self.pool, deadline, async |conn| {
-            store::diagnose(conn, candidate, bounds, limit_before, message.as_ref()).await
+            store::diagnose(conn, new_session, bounds, limit_before, message.as_ref()).await
         });
         let diagnosis = query.await?;
         limit.counted = diagnosis.counted;
@@ -220,13 +221,13 @@ impl SessionInsert<'_> {
     }
 }
 
-fn account_reasons(candidate: &Candidate) -> Vec<IneligibleReason> {
-    let User { plan, level, .. } = &candidate.user;
-    eligibility::check_account(plan.as_deref(), level.as_deref(), &candidate.settings)
+fn account_reasons(new_session: &NewSession) -> Vec<IneligibleReason> {
+    let User { plan, level, .. } = &new_session.user;
+    eligibility::check_account(plan.as_deref(), level.as_deref(), &new_session.settings)
 }
 
-fn inserted(session: Session, replayed: bool, candidate: &Candidate) -> Box<Inserted> {
-    let instructions = candidate.settings.instructions.clone();
+fn inserted(session: Session, replayed: bool, new_session: &NewSession) -> Box<Inserted> {
+    let instructions = new_session.settings.instructions.clone();
     Box::new(Inserted { session, replayed, instructions })
 }
 
@@ -265,12 +266,15 @@ fn session_settings(settings: &GlobalSettingsService) -> Result<Arc<SessionSetti
 
 /// Returns the session of the same request: of an attempt whose response was lost, or of an earlier request with the
 /// same idempotency key.
-fn existing_session(diagnosis: &Diagnosis, candidate: &Candidate) -> Result<Option<Uuid>, Error> {
+fn existing_session(
+    diagnosis: &Diagnosis,
+    new_session: &NewSession,
+) -> Result<Option<Uuid>, Error> {
     // An earlier attempt of this request inserted the row, but the response was lost.
-    if diagnosis.active == Some(candidate.id) {
+    if diagnosis.active == Some(new_session.id) {
         return Ok(diagnosis.active);
     }
-    let (_, digest) = candidate.idempotency();
+    let (_, digest) = new_session.idempotency();
     // The digest first: a reused key is an error even while the first request is in progress.
     match diagnosis.prior {
         Some(_) if diagnosis.prior_digest.as_deref() != digest => Err(idempotency::Reused.into()),

@@ -9,6 +9,7 @@ mod error;
 mod insert;
 mod mint;
 mod plan;
+mod planned;
 mod queue;
 mod request;
 mod store;
