@@ -117,7 +117,8 @@ macro_rules! from_string {
 }
 
 from_string! {
-    chrono::DateTime<chrono::Utc> crate::audit::Reason crate::ids::UserId crate::proposals::VerdictKind uuid::Uuid
+    chrono::DateTime<chrono::Utc> crate::audit::Reason crate::ids::UserId crate::proposals::VerdictKind
+    crate::sessions::Outcome uuid::Uuid
     value::PlanName value::ReleaseName
 }
 
