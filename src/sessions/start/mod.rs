@@ -4,6 +4,7 @@
 //! No database connection is held during calls of external services.
 
 mod activate;
+mod arm;
 mod attempts;
 mod error;
 mod insert;

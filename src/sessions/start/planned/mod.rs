@@ -33,6 +33,8 @@ impl PlannedInsert {
         // The settings are read from one snapshot, so the revision stands for all values.
         self.new_session.settings.revision == insert.new_session.settings.revision
             && self.new_session.epoch == insert.new_session.epoch
+            // The arms have different settings, which are parameters of the statement.
+            && self.new_session.arm == insert.new_session.arm
             && self.new_session.in_two_steps == insert.new_session.in_two_steps
             && self.limit.counted == insert.limit.counted
             // Starts before and after midnight.

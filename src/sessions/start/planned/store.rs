@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use crate::{
     database::Connection,
-    sessions::start::planned::{Columns, PlannedInsert},
+    sessions::{
+        session::Arm,
+        start::planned::{Columns, PlannedInsert},
+    },
 };
 
 /// Inserts each of `inserts` if starts are not stopped, settings and epoch are current, and the user's history and the rate
@@ -31,15 +34,18 @@ async fn insert_one(conn: &mut Connection, insert: &PlannedInsert) -> sqlx::Resu
     let PlannedInsert { new_session, bounds, limit } = insert;
     let settings = &new_session.settings;
     let (idempotency_key, idempotency_digest) = new_session.idempotency();
+    let (proposal, is_candidate, share_bp) = Arm::columns(new_session.arm.as_ref());
     let query = sqlx::query!(
         r#"
         -- All columns in the order of the table: otherwise the plan has one more node, to rearrange the columns.
         insert into brune_session (id, user_id, status, plan, level, started_at, expires_at, ended_at, settings_revision,
           prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest, starting_until,
-          provider_session_id, provider_request_id, ended_by, end_reason, attempted_at)
+          provider_session_id, provider_request_id, ended_by, end_reason, attempted_at, proposal, candidate, share_bp,
+          outcome)
         select $1, $2, case when $13 then 'starting' else 'active' end, $3, $4, $5::timestamptz, $6, null::timestamptz, $15,
           $7, $8, $9, $10, $11, $12, case when $13 then clock_timestamp() + interval '30 s' end,
-          null::text, null::text, null::text, null::text, case when not $14 then clock_timestamp() end
+          null::text, null::text, null::text, null::text, case when not $14 then clock_timestamp() end,
+          $21, $22, $23, null::text
         -- For the reasons of the conditions see the statement for several rows.
         where (select revision from app_global_setting_head
             where epoch = $20 and coalesce(stopped_until <= clock_timestamp(), true)) = $15
@@ -76,6 +82,9 @@ async fn insert_one(conn: &mut Connection, insert: &PlannedInsert) -> sqlx::Resu
         bounds.ended_by,
         limit.per_minute,
         new_session.epoch,
+        proposal,
+        is_candidate,
+        share_bp,
     );
     match query.execute(conn).await {
         Ok(result) => {
@@ -99,15 +108,16 @@ async fn insert_group(
     inserts: &[PlannedInsert],
 ) -> sqlx::Result<Vec<Uuid>> {
     let settings = &first.new_session.settings;
+    let (proposal, is_candidate, share_bp) = Arm::columns(first.new_session.arm.as_ref());
     let columns = Columns::of(inserts);
     let query = sqlx::query_scalar!(
         r#"
         insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
           prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
-          status, starting_until, attempted_at)
+          status, starting_until, attempted_at, proposal, candidate, share_bp)
         select i.id, i.user_id, i.plan, i.level, i.started_at, i.started_at + $19::interval,
           head.revision, $9, $10, $11, $12, i.key, i.digest, case when $13 then 'starting' else 'active' end,
-          case when $13 then clock_timestamp() + interval '30 s' end, case when not $14 then clock_timestamp() end
+          case when $13 then clock_timestamp() + interval '30 s' end, case when not $14 then clock_timestamp() end, $21, $22, $23
         from app_global_setting_head head, (
           select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
               $7::bytea[]) as i(id, user_id, plan, level, started_at, key, digest)
@@ -150,6 +160,9 @@ async fn insert_group(
         first.limit.per_minute,
         first.duration() as TimeDelta,
         first.new_session.epoch,
+        proposal,
+        is_candidate,
+        share_bp,
     );
     query.fetch_all(conn).await
 }

@@ -310,7 +310,7 @@ mod tests {
         sessions::{
             eligibility::{Bounds, User},
             rules::SessionSettings,
-            session::NewSession,
+            session::{Arm, NewSession},
             start::planned::RateLimit,
         },
     };
@@ -337,6 +337,7 @@ mod tests {
             expires_at: now + TimeDelta::minutes(30),
             settings: Arc::new(settings),
             epoch: 0,
+            arm: None,
             idempotency: None,
             in_two_steps,
         };
@@ -385,6 +386,36 @@ mod tests {
         assert_eq!(users(&queue), ["cat"]);
         assert_eq!(users(&queue), ["ana"]);
         assert!(users(&queue).is_empty());
+    }
+
+    #[test]
+    fn a_group_has_one_arm_of_one_rollout() {
+        let with_arm = |user, arm: Option<(Uuid, bool, i32)>| {
+            let insert = insert(user, 1, false);
+            let mut new_session = Arc::into_inner(insert.new_session).unwrap();
+            new_session.arm = arm.map(|(proposal, is_candidate, share_bp)| Arm {
+                proposal,
+                proposal_number: 1,
+                is_candidate,
+                share_bp,
+            });
+            PlannedInsert { new_session: Arc::new(new_session), ..insert }
+        };
+        let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let queue = queue_with([
+            with_arm("ana", Some((first, true, 1_000))),
+            with_arm("ben", Some((first, false, 1_000))),
+            with_arm("cat", None),
+            with_arm("dan", Some((first, true, 5_000))),
+            with_arm("eva", Some((second, true, 1_000))),
+            with_arm("fay", Some((first, true, 1_000))),
+            with_arm("gus", None),
+        ]);
+        assert_eq!(users(&queue), ["ana", "fay"]);
+        assert_eq!(users(&queue), ["ben"]);
+        assert_eq!(users(&queue), ["cat", "gus"]);
+        assert_eq!(users(&queue), ["dan"]);
+        assert_eq!(users(&queue), ["eva"]);
     }
 
     #[test]
