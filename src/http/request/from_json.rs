@@ -118,7 +118,7 @@ macro_rules! from_string {
 
 from_string! {
     chrono::DateTime<chrono::Utc> crate::audit::Reason crate::ids::UserId crate::proposals::VerdictKind uuid::Uuid
-    crate::rollouts::Guard crate::rollouts::OnCompletion crate::settings::RolloutAction
+    crate::rollouts::Guard crate::rollouts::OnCompletion crate::sessions::Outcome crate::settings::RolloutAction
     value::PlanName value::ReleaseName
 }
 
