@@ -1,6 +1,6 @@
 // The preview of a rollout: the hours of each stage, and what the rule would see, from the starts of the last week.
 import { h, isolate } from './dom.js';
-import { pluralize } from './format.js';
+import { pluralize, relativeTimeElement, toSentence } from './format.js';
 import { muted, table, tableRow } from './page.js';
 import { guardTitle } from './rollout-text.js';
 
@@ -17,19 +17,16 @@ function durationText(hours) {
 
 /** Creates the elements of the preview of the rollout `plan`. */
 export function previewElements(preview, plan) {
-  const { stages, guard, rows, warnings = [] } = preview;
-  const late = stages.map(({ is_in_time: isInTime }, index) => !isInTime && index + 1).filter(Boolean);
+  const { since, users, stages, guard, rows, warnings } = preview;
   return [
-    h('p.hint', null, 'What the rollout would take and detect, from the session starts of the last 7 days. The rollout has not begun.'),
-    (late.length > 0 || warnings.length > 0) && h('div.note.warning', null,
-      late.length > 0 && h('p', null, h('strong', null, lateText(late)), ` within ${pluralize(plan.max_hours, 'hour')}: there are too few users. The rollout would be held until a person decides.`),
-      warnings.map((warning) => h('p', null, isolate(typeof warning === 'string' ? warning : warning.detail)))),
+    h('p.hint', null, 'The rollout has not begun. What it would take and detect, if users come as since ', relativeTimeElement(since), `: ${pluralize(users, 'user')}.`),
+    warnings.length > 0 && h('div.note.warning', null,
+      h('p', null, h('strong', null, 'The rollout would be held before its last stage ends')),
+      h('ul.bulleted', null, warnings.map(({ detail }) => h('li', null, isolate(toSentence(detail)))))),
     table('Expected duration', STAGE_COLUMNS, stages.map((stage, index) => stageRow(stage, plan.stages[index], index + 1))),
     rows.length > 0 ? outcomeTable(rows, guard) : h('p.muted', null, guard ? 'The stages have too many users to simulate the outcome.' : 'No session was started in the last 7 days, so nothing can be said about the outcome.'),
   ];
 }
-
-const lateText = (numbers) => (numbers.length === 1 ? `Stage ${numbers[0]} does not end` : `Stages ${numbers.join(' and ')} do not end`);
 
 const stageRow = ({ hours, ends_after_hours: end }, { share, users, minutes }, number) => tableRow(STAGE_COLUMNS, null,
   `${number}: ${share} %`, `${pluralize(users, 'candidate user')} and ${pluralize(minutes, 'minute')}`,

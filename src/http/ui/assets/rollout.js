@@ -82,7 +82,8 @@ export class RolloutSection {
   }
 
   focusSteps() {
-    (this.content.querySelector('.steps button:not(:disabled)') ?? this.title).focus();
+    // Enter must not begin a step that does harm.
+    (this.content.querySelector('.steps button:not(:disabled, .danger)') ?? this.title).focus();
   }
 
   stepsElement() {
@@ -115,18 +116,19 @@ export class RolloutSection {
   }
 }
 
+const UNREADABLE = 'cannot be read now';
+
 /** Describes the state: the share that is live, the stages, the users, what the next stage waits for. */
 function statusElement(rollout) {
   const { share, stage, stages, users, rolling_since: since, stage_since: stageSince, resumed_at: resumedAt, max_hours: hours, held, ended } = rollout;
   const required = stages[stage - 1]?.users ?? 0;
-  const countedUsers = users.stage_candidate ?? 0;
   return h('div.card.padded.stack', { 'data-id': 'status' },
     h('p.live-share', null, ended ? endedElement(rollout) : [h('strong', null, `${share} % of the users`), ' have the proposed values in new sessions. ', badge(held ? 'warning' : 'accent', held ? 'held' : 'rolling')]),
     held && heldElement(held),
     h('ol.stages', { 'aria-label': 'Stages' }, stages.map((entry, index) => stageElement(entry, index + 1, rollout))),
     definitionList('dl.fact-grid', {
-      'Candidate users': [users.candidate.toLocaleString('en'), !ended && muted(` (${countedUsers} of ${required} in this stage)`)],
-      'Control users': users.control.toLocaleString('en'),
+      'Candidate users': users ? [users.candidate.toLocaleString('en'), !ended && muted(` (${users.stage_candidate} of ${required} in this stage)`)] : UNREADABLE,
+      'Control users': users?.control.toLocaleString('en') ?? UNREADABLE,
       Began: relativeTimeElement(since),
       'Stage began': !ended && relativeTimeElement(stageSince),
       Resumed: resumedAt && relativeTimeElement(resumedAt),
@@ -157,8 +159,7 @@ function endedElement({ ended }) {
   return [badge('danger', 'reverted'), ' Reverted ', author, revertText(cause), ' No new session has the proposed values.'];
 }
 
-function waitsForElement({ waits_for: waitsFor }) {
-  const { users = 0, minutes = 0, guards = [], unreadable = [] } = waitsFor ?? {};
+function waitsForElement({ waits_for: { users, minutes, guards, unreadable } }) {
   const names = (codes) => codes.map((guard) => guardTitle(guard).toLowerCase()).join(', ');
   const parts = [
     users > 0 && `${pluralize(users, 'more candidate user')}`,
@@ -170,7 +171,8 @@ function waitsForElement({ waits_for: waitsFor }) {
 }
 
 function runningElement({ running }) {
-  const { sessions = 0, drained_by: lastEnd } = running ?? {};
+  if (!running) return UNREADABLE;
+  const { sessions, drained_by: lastEnd } = running;
   if (sessions === 0) return 'no running session';
   return [link('#/sessions?status=active', pluralize(sessions, 'running session')), lastEnd && [', the last ends ', relativeTimeElement(lastEnd), ' at the latest']];
 }
@@ -181,25 +183,29 @@ const ZONES = { fine: ['success', 'leans to fine'], unclear: ['warning', 'unclea
 /** Returns badge class and text of a guard's evidence. */
 function readingOf({ judges, zone, candidate, control }) {
   if (!judges) return ['', 'judges nothing'];
+  if (!zone) return ['warning', UNREADABLE];
   return candidate + control === 0 ? ['success', 'no failures'] : ZONES[zone] ?? ['', zone];
 }
+
+const usersElement = (failing, all, arm) => h('div', null, `${failing ?? 'unknown'} of ${all ?? 'unknown'} ${arm} users`);
 
 function guardTable({ guards, users }) {
   const row = (entry) => {
     const { guard, judges, candidate, control, evidence, reverts_at: limit } = entry;
     const [kind, text] = readingOf(entry);
+    const isJudged = judges && evidence !== null;
     return tableRow(GUARD_COLUMNS, { 'data-id': guard },
       [guardTitle(guard), h('div.hint', null, GUARDS[guard]?.about)],
-      [h('div', null, `${candidate} of ${users.candidate} candidate users`), h('div', null, `${control} of ${users.control} control users`)],
-      [h('p', null, badge(kind, text), judges && h('span.hint', null, ` evidence ${formatEvidence(evidence)}, reverts at ${formatEvidence(limit)}`)), judges && evidenceScale(guardTitle(guard), entry)]);
+      [usersElement(candidate, users?.candidate, 'candidate'), usersElement(control, users?.control, 'control')],
+      [h('p', null, badge(kind, text), isJudged && h('span.hint', null, ` evidence ${formatEvidence(evidence)}, reverts at ${formatEvidence(limit)}`)), isJudged && evidenceScale(guardTitle(guard), entry)]);
   };
   return h('div', { 'data-id': 'guards' }, h('h3', null, 'Guards'), table('Guards', GUARD_COLUMNS, guards.map(row)));
 }
 
 /** Says whether the users are divided as planned. */
 function assignmentElement({ assignment }) {
-  if (!assignment) return null;
   const { evidence, holds_at: limit } = assignment;
+  if (evidence === null) return null;
   return h('p.hint', { 'data-id': 'assignment' }, evidence >= limit ? 'The users are not divided as planned' : 'The users are divided as planned',
     `: evidence ${formatEvidence(evidence)} against the division, holds at ${formatEvidence(limit)}.`);
 }
