@@ -147,7 +147,7 @@ async function traceSession(page) {
   assert.deepEqual([config.prompt_version, config.proposal], ['2', 1]);
   await visit(page, `#/sessions/${id}`);
   await page.getByText('candidate Proposal 1, stage 2, 100 % of the users').waitFor();
-  await page.getByText('and buckets below 10000 of 10,000 are candidates').waitFor();
+  await page.getByText('and buckets below 10,000 of 10,000 are candidates').waitFor();
   return id;
 }
 

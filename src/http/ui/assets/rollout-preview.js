@@ -1,6 +1,6 @@
 // The preview of a rollout: the hours of each stage, and what the rule would see, from the starts of the last week.
 import { h, isolate } from './dom.js';
-import { pluralize, relativeTimeElement, toSentence } from './format.js';
+import { dateTimeElement, pluralize, toSentence } from './format.js';
 import { muted, table, tableRow } from './page.js';
 import { guardTitle } from './rollout-text.js';
 
@@ -9,17 +9,17 @@ const ROW_COLUMNS = { 'If the change': '', 'Failing users': '', Reverted: 'w8', 
 
 const percent = (share) => `${(share * 100).toFixed(1).replace(/\.0$/, '')} %`;
 
-/** Returns a duration: “12 minutes”, “8.5 hours”. */
+/** Returns a duration: “12 minutes”, “8.5 hours”, “3 days”. */
 function durationText(hours) {
   if (hours < 1) return pluralize(Math.max(1, Math.round(hours * 60)), 'minute');
-  return pluralize(Number(hours.toFixed(1)), 'hour');
+  return hours < 48 ? pluralize(Number(hours.toFixed(1)), 'hour') : pluralize(Number((hours / 24).toFixed(1)), 'day');
 }
 
 /** Creates the elements of the preview of the rollout `plan`. */
 export function previewElements(preview, plan) {
   const { since, users, stages, guard, rows, warnings } = preview;
   return [
-    h('p.hint', null, 'The rollout has not begun. What it would take and detect, if users come as since ', relativeTimeElement(since), `: ${pluralize(users, 'user')}.`),
+    h('p.hint', null, 'The rollout has not begun. The preview continues the traffic since ', dateTimeElement(since), `: ${pluralize(users, 'user')}.`),
     warnings.length > 0 && h('div.note.warning', null,
       h('p', null, h('strong', null, 'The rollout would be held before its last stage ends')),
       h('ul.bulleted', null, warnings.map(({ detail }) => h('li', null, isolate(toSentence(detail)))))),

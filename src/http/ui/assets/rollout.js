@@ -72,7 +72,8 @@ export class RolloutSection {
   /** Draws the chart, which has a width of its own, only when it has changed. */
   drawChart() {
     const { history, ended } = this.rollout;
-    const state = JSON.stringify([history, ended]);
+    // The chart of a running rollout ends now.
+    const state = JSON.stringify([history, ended, ended ? 0 : Math.floor(Date.now() / 60_000)]);
     if (state === this.drawnHistory) return;
     this.drawnHistory = state;
     const isTableOpen = this.chart.querySelector('details')?.open;

@@ -212,11 +212,11 @@ function sessionDetails(session, onend) {
 
 /** Describes the part of a session in a rollout: the arm, and why the user has the arm. */
 function rolloutFact({ proposal, candidate, share, stage, bucket }) {
-  const bound = share * 100;
+  const bound = (share * 100).toLocaleString('en');
   return [
     badge(candidate ? 'accent' : '', candidate ? 'candidate' : 'control'), ' ', link(`#/proposals/${proposal}`, `Proposal ${proposal}`), `, stage ${stage}, ${share} % of the users`,
     h('div.hint', null, candidate ? 'The session has the proposed values' : 'The session has the values without the change',
-      `: the bucket of the user is ${bucket}, and buckets below ${bound} of 10,000 are candidates.`),
+      `: the bucket of the user is ${bucket.toLocaleString('en')}, and buckets below ${bound} of 10,000 are candidates.`),
   ];
 }
 
