@@ -87,7 +87,7 @@ create table brune_proposal_edition (
   -- By key: `{"value": …, "version": …}`, where the version is the one expected before the change, or null. A cleanup
   -- of secrets replaces the value by `"redacted": true`.
   edits      jsonb not null,
-  -- `at`, `grace_minutes`, `after`; each may be absent.
+  -- `at`, `grace_minutes`, `after`, `rollout`; each may be absent.
   plan       jsonb not null default '{}',
   -- Random; set by a trigger. Removed with the value of a secret, so that nobody can guess the value by the digest.
   salt       bytea,
@@ -211,6 +211,10 @@ begin
       raise exception 'a proposal begins open and without an edition'
         using errcode = 'integrity_constraint_violation';
     end if;
+    return new;
+  end if;
+  -- A rollout has a trigger of its own.
+  if 'rolling' in (old.state, new.state) then
     return new;
   end if;
   if (new.id, new.number, new.created_by, new.created_at) is distinct from
@@ -372,9 +376,10 @@ begin
     raise exception 'a value of proposal % is not of the declared type', subject.number
       using errcode = 'integrity_constraint_violation';
   end if;
-  if jsonb_typeof(new.plan) <> 'object' or new.plan - array['at', 'grace_minutes', 'after'] <> '{}'
+  -- A trigger of its own checks the part `rollout`.
+  if jsonb_typeof(new.plan) <> 'object' or new.plan - array['at', 'grace_minutes', 'after', 'rollout'] <> '{}'
     -- Whole numbers only: a plan that the service cannot read would never be applied, nor fail.
-    or jsonb_path_exists(new.plan, '$.* ? (@.type() != "number" && @.type() != "string")')
+    or jsonb_path_exists(new.plan - 'rollout'::text, '$.* ? (@.type() != "number" && @.type() != "string")')
     or jsonb_typeof(new.plan -> 'at') <> 'string'
     or new.plan ->> 'after' !~ '^\d{1,18}$' or jsonb_typeof(new.plan -> 'after') <> 'number'
     or (new.plan ->> 'after')::numeric >= subject.number

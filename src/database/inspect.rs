@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::database::{Pool, TransactionError, read_with_retry, store};
 
 /// The triggers of the schema by table; each runs the function of its name.
-const TRIGGERS: [(&str, &[&str]); 11] = [
+const TRIGGERS: [(&str, &[&str]); 13] = [
     (
         "app_global_setting_audit",
         &[
@@ -22,6 +22,7 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
         &[
             "app_global_setting_head_is_approved",
             "app_global_setting_head_is_audited",
+            "app_global_setting_head_is_not_rolling",
             "app_global_setting_head_notifies",
         ],
     ),
@@ -49,6 +50,8 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
             "brune_proposal_is_applied",
             "brune_proposal_lock",
             "brune_proposal_write",
+            "brune_rollout_write",
+            "brune_rollout_written",
         ],
     ),
     (
@@ -58,6 +61,7 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
             "brune_proposal_edition_redact",
             "brune_proposal_edition_write",
             "brune_proposal_edition_written",
+            "brune_rollout_plan_write",
         ],
     ),
     (
@@ -72,7 +76,16 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
         "brune_release",
         &["brune_decision_is_permanent", "brune_release_write", "brune_release_written"],
     ),
-    ("brune_session", &["brune_session_keeps_its_settings"]),
+    ("brune_rollout_failure", &["brune_decision_is_permanent"]),
+    (
+        "brune_session",
+        &[
+            "brune_rollout_arm_is_true",
+            "brune_rollout_failure_write",
+            "brune_session_keeps_its_settings",
+        ],
+    ),
+    ("brune_start_refused", &["brune_rollout_arm_is_true", "brune_rollout_failure_write"]),
     (
         "brune_starts_event",
         &["brune_decision_is_permanent", "brune_starts_event_write", "brune_starts_event_written"],
@@ -83,9 +96,10 @@ const TRIGGERS: [(&str, &[&str]); 11] = [
 const NEVER_TRUNCATED: &str = "app_global_setting_audit_is_never_truncated";
 
 /// The functions that run with the rights of their owner (`security definer`).
-const DEFINERS: [&str; 20] = [
+const DEFINERS: [&str; 26] = [
     "app_global_setting_audit_chain",
     "app_global_setting_head_is_approved",
+    "app_global_setting_head_is_not_rolling",
     "app_global_setting_head_notifies",
     "app_global_setting_open_revision",
     "app_global_setting_schema_changed",
@@ -102,6 +116,11 @@ const DEFINERS: [&str; 20] = [
     "brune_proposal_write",
     "brune_release_write",
     "brune_release_written",
+    "brune_rollout_arm_is_true",
+    "brune_rollout_failure_write",
+    "brune_rollout_plan_write",
+    "brune_rollout_write",
+    "brune_rollout_written",
     "brune_starts_event_write",
     "brune_starts_event_written",
 ];
@@ -121,7 +140,7 @@ const SETTINGS: [(&str, &[(&str, &str)]); 1] =
     [("app_global_setting_head_notifies", &NOTIFIES_SETTINGS)];
 
 /// The functions that no trigger runs.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 16] = [
     "app_global_setting_audit_hash",
     "app_global_setting_open_revision",
     "brune_changes_redacted",
@@ -131,6 +150,10 @@ const OTHERS: [&str; 12] = [
     "brune_notification_origin",
     "brune_person",
     "brune_proposal_standing",
+    "brune_rollout_bucket",
+    "brune_rollout_origin",
+    "brune_rollout_permitted",
+    "brune_rollout_plan_is_readable",
     "brune_session_over",
     "brune_values_outside_trail",
     "brune_within_a_minute",

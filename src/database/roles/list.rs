@@ -16,11 +16,12 @@ pub(in crate::database) const FUNCTION_PREFIXES: [&str; 3] =
     ["app_global_setting", "app_idempotency_", "brune_"];
 
 /// The functions that the service calls directly. The rest runs in triggers only, which needs no privilege.
-pub(super) const SERVICE_FUNCTIONS: [&str; 7] = [
+pub(super) const SERVICE_FUNCTIONS: [&str; 8] = [
     "brune_changes_redacted",
     "brune_edits_redacted",
     "brune_notification_origin",
     "brune_person",
+    "brune_rollout_origin",
     "brune_session_over",
     "brune_values_outside_trail",
     "brune_within_a_minute",
@@ -55,7 +56,7 @@ const APPEND_AND_UPDATE: &[Privilege] =
     &[on_table("select"), on_table("insert"), on_table("update")];
 /// Rows are inserted, never updated.
 const APPEND: &[Privilege] = &[on_table("select"), on_table("insert")];
-/// A proposal ends; triggers write the other columns.
+/// A proposal ends, and a rollout moves; triggers write the other columns.
 const PROPOSAL: &[Privilege] = &[
     on_table("select"),
     on_table("insert"),
@@ -67,8 +68,16 @@ const PROPOSAL: &[Privilege] = &[
             "end_reason",
             "end_request_id",
             "ended_by",
+            "evidence",
             "failure",
+            "held_reason",
+            "revert_cause",
+            "share_bp",
+            "stage",
             "state",
+            "step_by",
+            "step_reason",
+            "step_request_id",
         ],
     },
 ];
@@ -105,7 +114,7 @@ const fn table(name: &'static str, service: &'static [Privilege]) -> Table {
 }
 
 /// Every table and view of the schema.
-pub(super) const TABLES: [Table; 22] = [
+pub(super) const TABLES: [Table; 23] = [
     table("_sqlx_migrations", READ),
     table("app_global_setting_audit", TRAIL),
     table("app_global_setting_head", LOCK),
@@ -125,6 +134,8 @@ pub(super) const TABLES: [Table; 22] = [
     table("brune_proposal_reminder", APPEND_AND_UPDATE),
     table("brune_proposal_verdict", APPEND),
     table("brune_release", RELEASE),
+    // Written by triggers only.
+    table("brune_rollout_failure", READ),
     table("brune_session", APPEND_AND_UPDATE),
     table("brune_session_counted", READ),
     table("brune_start_attempt", WRITE),

@@ -60,11 +60,21 @@ pub(super) async fn differences(conn: &mut Connection) -> sqlx::Result<Vec<Diffe
     sqlx::query_as!(
         Difference,
         r#"
-        with decisions as (
-          select (new_value_json ->> 'proposal')::bigint as proposal, (new_value_json ->> 'edition')::integer as edition,
-            new_value_json ->> 'event' as event, new_value_json ->> 'digest' as digest, changed_by as person,
-            count(*) as number
-          from app_global_setting_audit where key = '(proposal)' and action = 'decision' group by 1, 2, 3, 4, 5
+        with entries as (
+          select seq, (new_value_json ->> 'proposal')::bigint as proposal,
+            (new_value_json ->> 'edition')::integer as edition, new_value_json ->> 'event' as event,
+            new_value_json ->> 'digest' as digest, changed_by as person, new_value_json as details
+          from app_global_setting_audit where key = '(proposal)' and action = 'decision'
+        ), comparable as (
+          select proposal, edition, event, digest, person from entries
+          where event not in ('rolling', 'widened', 'held', 'resumed')
+          union all
+          -- The record of a rollout has the last step only. A step at another stage or share is another step.
+          (select distinct on (proposal) proposal, edition, event,
+            concat_ws(':', digest, details ->> 'stage', details ->> 'share_bp', details ->> 'held_reason'), person
+          from entries where event in ('rolling', 'widened', 'held', 'resumed') order by proposal, seq desc)
+        ), decisions as (
+          select proposal, edition, event, digest, person, count(*) as number from comparable group by 1, 2, 3, 4, 5
         ), current as (
           select p.number as proposal, e.edition, 'written' as event, encode(e.digest, 'hex') as digest,
             e.written_by as person
@@ -76,7 +86,14 @@ pub(super) async fn differences(conn: &mut Connection) -> sqlx::Result<Vec<Diffe
           select p.number, p.edition, case when p.bypassed_by is null then p.state else 'bypassed' end,
             encode(e.digest, 'hex'), p.ended_by
           from brune_proposal p join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
-          where p.state <> 'open'
+          where p.state not in ('open', 'rolling')
+          union all
+          select p.number, p.edition,
+            case when p.held_reason is not null then 'held' when p.resumed_at > p.stage_since then 'resumed'
+              when p.stage > 1 then 'widened' else 'rolling' end,
+            concat_ws(':', encode(e.digest, 'hex'), p.stage, p.share_bp, p.held_reason), p.step_by
+          from brune_proposal p join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
+          where p.salt is not null
         ), records as (
           select proposal, edition, event, digest, person, count(*) as number from current group by 1, 2, 3, 4, 5
         )
