@@ -291,7 +291,7 @@ fn option_of(pointer: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns whether a conflict waits for approvals, a time or a rollout, so that nobody was faster.
+/// Returns whether a conflict waits for approvals, a time or a rollout, or the step is never possible: nobody was faster.
 fn is_waiting(code: &str) -> bool {
     matches!(
         code,
@@ -301,6 +301,7 @@ fn is_waiting(code: &str) -> bool {
             | "change_frozen"
             | "rollout_running"
             | "rollout_conflict"
+            | "rollout_step_impossible"
     )
 }
 
@@ -329,6 +330,9 @@ pub(super) fn fix(code: &str) -> Option<&'static str> {
         "rollout_conflict" => Some(
             "with the change that rolls out, the settings would be invalid: `brune rollout status` shows the rollout",
         ),
+        "rollout_not_running" | "rollout_step_impossible" => {
+            Some("`brune rollout status` shows the rollout")
+        }
         "rollout_not_found" => {
             Some("`brune proposal show` prints whether the proposal has a rollout that has begun")
         }

@@ -46,7 +46,8 @@ pub(super) fn describe(rollout: &Value) -> String {
     if rollout["held"].is_object() {
         return format!("the rollout of proposal {number} is held at {reach}: {}", held(rollout));
     }
-    format!("proposal {number} rolls out to {reach}, {}", waits_for(rollout))
+    let progress = waits_for(rollout).map_or(String::new(), |text| format!(", {text}"));
+    format!("proposal {number} rolls out to {reach}{progress}")
 }
 
 /// Returns the next step, as a command; `None` without a step of a person.
@@ -56,11 +57,13 @@ pub(super) fn next_step(rollout: &Value) -> Option<String> {
         let reason = rollout["held"]["reason"].as_str().unwrap_or_default();
         // A person who held the rollout resumes it; the rule waits for a decision.
         let steps = match reason {
-            "person" | "unreadable" => "resume or revert",
-            "restored" | "assignment_off" | "invalid" => "revert",
-            _ => "promote or revert",
+            "inconclusive" | "max_hours" | "completed" => &["promote", "revert"][..],
+            "assignment_off" => &["revert"],
+            _ => &["resume", "revert"],
         };
-        return Some(format!("brune rollout {steps} {number} --reason TEXT"));
+        let command = |step: &&str| format!("brune rollout {step} {number} --reason TEXT");
+        let commands: Vec<_> = steps.iter().map(command).collect();
+        return Some(commands.join(", or "));
     }
     let is_reverted = rollout["ended"]["outcome"] == "reverted";
     let still_running = rollout["running"]["sessions"].as_i64().unwrap_or_default();
@@ -87,8 +90,10 @@ fn rows(rollout: &Value) -> Vec<Vec<String>> {
     let assignment = &rollout["assignment"];
     let (seen, limit) = (evidence(&assignment["evidence"]), evidence(&assignment["holds_at"]));
     add("assignment", format!("evidence {seen}, holds at {limit}"));
-    if rollout["ended"].is_null() {
-        add("progress", waits_for(rollout));
+    if rollout["ended"].is_null()
+        && let Some(progress) = waits_for(rollout)
+    {
+        add("progress", progress);
     }
     add("running", running(&rollout["running"]));
     if let Some(step) = next_step(rollout) {
@@ -158,9 +163,10 @@ fn guard(guard: &Value) -> String {
     format!("{name}: {}; {counts}; evidence {seen}, reverts at {limit}", cell(&guard["zone"]))
 }
 
-/// Describes what the next stage waits for.
-fn waits_for(rollout: &Value) -> String {
+/// Describes what the next stage waits for; `None` if the response does not say.
+fn waits_for(rollout: &Value) -> Option<String> {
     let waits = &rollout["waits_for"];
+    waits.as_object()?;
     let count = |name: &str, noun: &str| {
         let count = waits[name].as_f64().filter(|count| *count > 0.0)?;
         Some(format!("{count} {noun}"))
@@ -176,15 +182,15 @@ fn waits_for(rollout: &Value) -> String {
         names("unreadable", "readable counts of"),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    if parts.is_empty() {
-        "waits for nothing".to_owned()
-    } else {
-        format!("waits for {}", parts.join(", "))
-    }
+    let what = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
+    Some(format!("waits for {what}"))
 }
 
 fn running(running: &Value) -> String {
     let sessions = &running["sessions"];
+    if sessions.is_null() {
+        return "unknown: the sessions could not be counted".to_owned();
+    }
     if *sessions == 0 {
         return "no session has the settings of the rollout".to_owned();
     }

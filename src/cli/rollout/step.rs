@@ -65,6 +65,9 @@ pub(super) async fn take(
         print(&format!("the rollout of proposal {number} {}", action.in_future()));
         return Ok(());
     }
+    // The response has the stored state only. The step is stored, so an error of the additional request is no error of the
+    // command.
+    let rollout = client.get(&path_of(number)).await.unwrap_or(rollout);
     print(&describe(&rollout));
     if let Some(step) = next_step(&rollout) {
         print(&format!("next: {step}"));
