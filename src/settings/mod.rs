@@ -26,9 +26,12 @@ mod catalog;
 mod entry;
 
 // The stored settings, and one state of them in memory.
+mod snapshot;
+
+mod rollout;
+
 mod history;
 mod notification;
-mod snapshot;
 mod store;
 
 // The current state, kept up to date.
@@ -81,9 +84,10 @@ pub use import::{
 pub use json_schema::json_schema;
 pub use preview::Preview;
 pub use proposal::{
-    Block, DueOutcome, EditionId, Error as ProposalError, NewVerdict, Overlap, Person,
-    ProposalChange, ProposalView, ProposedChange, apply_due, apply_due_proposals, find_proposal,
-    remind_of_emergencies,
+    Block, DueOutcome, EditionId, Error as ProposalError, HeldView, NewVerdict, Overlap, Person,
+    ProposalChange, ProposalView, ProposedChange, RolloutAction, RolloutEnd, RolloutOutcome,
+    RolloutPosition, RolloutView, RuleOutcome, RuleStep, apply_due, apply_due_proposals,
+    begins_rollout, find_proposal, find_rollout, remind_of_emergencies,
 };
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,
@@ -94,6 +98,7 @@ pub use release::{
 };
 pub use reload::{Error as ReloadError, forbidden_characters, load, refresh};
 pub use rollback::{Plan as RollbackPlan, Target};
+pub use rollout::{Epoch, RunningRollout};
 pub use rules::Violation;
 pub use schema::{Applies, Definition, KeyClass, Kind, Required, Schema};
 pub use search::Search;
