@@ -11,7 +11,7 @@ use crate::{
     outbox::{Outbox, Topic},
     secret_scanner::SecretKind,
     sessions::{
-        session::Session,
+        session::{Outcome, Session},
         store::{self, Ending},
     },
     settings::SettingsWriter,
@@ -74,6 +74,8 @@ pub struct End {
     pub now: DateTime<Utc>,
     /// The administrator and the reason; `None` for the owner or a service.
     pub by: Option<EndedBy>,
+    /// How the session went.
+    pub outcome: Option<Outcome>,
 }
 
 /// An administrator who ends a session, with a reason that holds no secret.
@@ -126,7 +128,7 @@ pub async fn end(
     scope: &SessionScope,
     end: &End,
 ) -> Result<Session, LookupError> {
-    let End { id, now, by } = end;
+    let End { id, now, by, outcome } = end;
     // Checks the scope, because the update below matches the id alone.
     let session = find(pool, scope, *id, *now).await?;
     // Clocks of instances differ, so `now` may be before the start.
@@ -142,6 +144,7 @@ pub async fn end(
         at,
         by,
         reason,
+        outcome: *outcome,
         // One id for all sinks, so that receivers can correlate the messages.
         message_id: Uuid::now_v7(),
         topic: Topic::SessionEnded.as_str(),

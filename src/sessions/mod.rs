@@ -13,19 +13,21 @@ mod session;
 mod start;
 mod stop;
 mod store;
+mod trace;
 mod what_if;
 
 pub use eligibility::{Bounds, History, IneligibleReason, User, check_history};
 pub use expiry::{Expiry, SweepResult, expire};
 pub use lookup::{End, EndReasonError, EndedBy, LookupError, SessionScope, end, find};
-pub use page::{Cursor, Page, page, trace};
+pub use page::{Cursor, Page, page};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};
 pub use realtime::{MintedSecret, Realtime, RealtimeError};
 pub use rules::{KEYS, SessionSettings, are_declared, decide_eligibility};
-pub use session::{Filter, Session, Status};
+pub use session::{Arm, Filter, Outcome, Session, Status};
 pub use start::{Error, Request, SessionStarter, Started, forget_attempts, start};
 pub use stop::{StartsState, StartsWriter, Stop, StopError, starts_state, watch_stop};
+pub use trace::{Assignment, Origin, Trace, trace};
 pub use what_if::{
     ChangedSetting, Cut, Decisions, Difference, Example, Group, InvalidPeriod, Period, Range,
     WhatIf, WhatIfError, WhatIfRunner,

@@ -20,12 +20,12 @@ pub struct Pins {
     pub total: i64,
     /// Running sessions by revision, newest first, without revisions of no running session.
     pub pins: Vec<Pin>,
-    /// Settings whose current value differs from the value in running sessions, sorted by key. Settings with
-    /// `applies: hot` are not stored in sessions.
+    /// Settings whose current value differs from the value in running sessions, sorted by key: older values, and values
+    /// of a rollout. Settings with `applies: hot` are not stored in sessions.
     pub settings: Vec<OutdatedSetting>,
 }
 
-/// A setting with an older value in running sessions.
+/// A setting with another value in running sessions.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SessionPinnedSetting)]
 pub struct OutdatedSetting {
@@ -35,18 +35,22 @@ pub struct OutdatedSetting {
     pub version: i32,
     /// The current value.
     pub value: Value,
-    /// Number of sessions with an older value.
+    /// Number of sessions with another value.
     pub sessions: i64,
-    /// The older values, newest version first.
+    /// The other values: of rollouts, then older ones, newest version first.
     pub held: Vec<PinnedValue>,
 }
 
-/// An older value in running sessions.
+/// A value in running sessions that is not the current value.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SessionPinnedValue)]
 pub struct PinnedValue {
-    /// The version.
-    pub version: i32,
+    /// The version; null for a value of a rollout.
+    #[schema(required)]
+    pub version: Option<i32>,
+    /// The proposal of the rollout that the sessions follow; null for an older value.
+    #[schema(required)]
+    pub proposal: Option<i64>,
     /// The value.
     pub value: Value,
     /// Number of sessions with the value.
@@ -84,8 +88,9 @@ pub async fn pins(pool: &Pool) -> Result<Pins, TransactionError> {
 /// Groups `rows`, which are sorted by key, by key.
 fn by_key(rows: Vec<OutdatedRow>) -> Vec<OutdatedSetting> {
     let mut settings: Vec<OutdatedSetting> = Vec::new();
-    for OutdatedRow { key, version, value, held_version, held, sessions } in rows {
-        let older = PinnedValue { version: held_version, value: held, sessions };
+    for OutdatedRow { key, version, value, held_version, held_proposal, held, sessions } in rows {
+        let older =
+            PinnedValue { version: held_version, proposal: held_proposal, value: held, sessions };
         if let Some(setting) = settings.last_mut().filter(|setting| setting.key == key) {
             setting.sessions += sessions;
             setting.held.push(older);

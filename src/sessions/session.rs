@@ -33,6 +33,17 @@ string_enum! {
     }
 }
 
+string_enum! {
+    /// How a session went, as reported with its end.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    #[schema(as = SessionOutcome)]
+    pub enum Outcome {
+        /// The session was of no use to the user.
+        Failed = "failed",
+    }
+}
+
 /// Selects sessions; a field that is `None` selects all.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -87,9 +98,45 @@ pub struct Session {
     pub ended_by: Option<String>,
     /// The administrator's reason.
     pub end_reason: Option<String>,
+    /// The reported outcome.
+    pub outcome: Option<Outcome>,
+    /// The arm of the session; `None` if no rollout ran at the start.
+    pub arm: Option<Arm>,
+}
+
+/// The arm of a session that started while a rollout ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arm {
+    /// The id of the proposal that was rolled out.
+    pub proposal: Uuid,
+    /// The number of the proposal.
+    pub proposal_number: i64,
+    /// Whether the session has the values of the proposal.
+    pub is_candidate: bool,
+    /// The share of the candidate at the start, in basis points.
+    pub share_bp: i32,
+}
+
+impl Arm {
+    /// Returns the values of the columns `proposal`, `candidate` and `share_bp`.
+    pub(super) fn columns(arm: Option<&Self>) -> (Option<Uuid>, Option<bool>, Option<i32>) {
+        let columns = |arm: &Self| (arm.proposal, arm.is_candidate, arm.share_bp);
+        match arm.map(columns) {
+            Some((proposal, is_candidate, share_bp)) => {
+                (Some(proposal), Some(is_candidate), Some(share_bp))
+            }
+            None => (None, None, None),
+        }
+    }
 }
 
 impl Session {
+    /// Whether the session has the values of a proposal that was rolled out.
+    #[must_use]
+    pub fn is_candidate(&self) -> bool {
+        self.arm.as_ref().is_some_and(|arm| arm.is_candidate)
+    }
+
     /// Returns the payload of messages about the session, without secrets.
     pub(super) fn payload(&self) -> serde_json::Value {
         // `brune_session_over` in the migrations builds the same members for expired sessions.
@@ -108,7 +155,7 @@ impl Session {
 
 /// A session that is not stored yet.
 #[derive(Debug)]
-pub(super) struct Candidate {
+pub(super) struct NewSession {
     pub(super) id: Uuid,
     pub(super) user: User,
     pub(super) started_at: DateTime<Utc>,
@@ -116,6 +163,7 @@ pub(super) struct Candidate {
     pub(super) settings: Arc<SessionSettings>,
     /// The epoch of session starts that the start has read.
     pub(super) epoch: i64,
+    pub(super) arm: Option<Arm>,
     pub(super) idempotency: Option<Idempotency>,
     /// Whether the session becomes active only after a second step.
     pub(super) in_two_steps: bool,
@@ -127,7 +175,7 @@ pub(super) struct Idempotency {
     pub(super) digest: Vec<u8>,
 }
 
-impl Candidate {
+impl NewSession {
     /// Returns the session after the insert.
     pub(super) fn session(&self) -> Session {
         let settings = &self.settings;
@@ -150,7 +198,14 @@ impl Candidate {
             provider_request_id: None,
             ended_by: None,
             end_reason: None,
+            outcome: None,
+            arm: self.arm.clone(),
         }
+    }
+
+    /// Whether `stored` has the settings of this session.
+    pub(super) fn is_stored_as(&self, stored: &Session) -> bool {
+        self.settings.revision == stored.settings_revision && self.arm == stored.arm
     }
 
     /// Returns the idempotency key and the digest of the request.

@@ -1,12 +1,16 @@
 //! SQL of the sessions.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
     database::Connection,
-    sessions::session::{Filter, Session, Status},
+    proposals::ProposedValue,
+    sessions::session::{Arm, Filter, Outcome, Session, Status},
 };
 
 struct Row {
@@ -29,9 +33,23 @@ struct Row {
     provider_request_id: Option<String>,
     ended_by: Option<String>,
     end_reason: Option<String>,
+    proposal: Option<Uuid>,
+    proposal_number: Option<i64>,
+    candidate: Option<bool>,
+    share_bp: Option<i32>,
+    outcome: Option<String>,
 }
 
 impl Row {
+    fn arm(&self) -> Option<Arm> {
+        Some(Arm {
+            proposal: self.proposal?,
+            proposal_number: self.proposal_number?,
+            is_candidate: self.candidate?,
+            share_bp: self.share_bp?,
+        })
+    }
+
     /// Returns the session with the status at `now`: an expired session may not be marked yet.
     fn session(self, now: DateTime<Utc>) -> Session {
         let status = match self.status.as_str() {
@@ -48,7 +66,9 @@ impl Row {
             // A session without the mark has no stored end yet.
             Status::Expired => Some(self.ended_at.unwrap_or(self.expires_at)),
         };
+        let arm = self.arm();
         Session {
+            outcome: self.outcome.as_deref().and_then(Outcome::parse),
             id: self.id,
             user_id: self.user_id,
             plan: self.plan,
@@ -66,6 +86,7 @@ impl Row {
             provider_request_id: self.provider_request_id,
             ended_by: self.ended_by,
             end_reason: self.end_reason,
+            arm,
         }
     }
 }
@@ -81,7 +102,8 @@ pub(super) async fn find(
         r#"
         select id, user_id, plan, level, status, coalesce(starting_until <= statement_timestamp(), false) as "abandoned!",
           started_at, expires_at, ended_at, settings_revision, prompt_id, prompt_version, model,
-          session_max_minutes, provider_session_id, provider_request_id, ended_by, end_reason
+          session_max_minutes, provider_session_id, provider_request_id, ended_by, end_reason,
+          proposal, (select number from brune_proposal p where p.id = proposal) as proposal_number, candidate, share_bp, outcome
         from brune_session where id = $1
         "#,
         id,
@@ -104,7 +126,8 @@ pub(super) async fn page(
         r#"
         select id, user_id, plan, level, status, abandoned as "abandoned!", started_at, expires_at, ended_at,
           settings_revision, prompt_id, prompt_version, model, session_max_minutes, provider_session_id,
-          provider_request_id, ended_by, end_reason
+          provider_request_id, ended_by, end_reason,
+          proposal, (select number from brune_proposal p where p.id = proposal) as proposal_number, candidate, share_bp, outcome
         from brune_session,
           lateral (select coalesce(starting_until <= statement_timestamp(), false) as abandoned) start
         where ($1::uuid is null or id < $1)
@@ -129,12 +152,47 @@ pub(super) async fn page(
     Ok(rows.into_iter().map(|row| row.session(now)).collect())
 }
 
+/// The rollout of a session's start.
+pub(super) struct RolloutRow {
+    pub(super) salt: Vec<u8>,
+    /// The stage with the share of the session.
+    pub(super) stage: Option<i64>,
+    pub(super) edits: Json<BTreeMap<String, ProposedValue>>,
+    pub(super) written_by: String,
+    pub(super) reason: String,
+    pub(super) request_id: String,
+    pub(super) written_at: DateTime<Utc>,
+}
+
+/// Reads the rollout of `arm`. The edition of a rollout never changes, and the shares of its stages differ.
+pub(super) async fn find_rollout(
+    conn: &mut Connection,
+    arm: &Arm,
+) -> sqlx::Result<Option<RolloutRow>> {
+    sqlx::query_as!(
+        RolloutRow,
+        r#"
+        select p.salt as "salt!", e.edits as "edits: Json<BTreeMap<String, ProposedValue>>", e.written_by, e.reason,
+          e.request_id, e.written_at, (
+            select number from jsonb_array_elements(e.plan -> 'rollout' -> 'stages') with ordinality stages (stage, number)
+            where stage -> 'share' = to_jsonb($2::integer / 100.0)) as stage
+        from brune_proposal p join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
+        where p.id = $1 and p.salt is not null
+        "#,
+        arm.proposal,
+        arm.share_bp,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// The end of a session and the message about the end.
 pub(super) struct Ending {
     pub(super) id: Uuid,
     pub(super) at: DateTime<Utc>,
     pub(super) by: Option<String>,
     pub(super) reason: Option<String>,
+    pub(super) outcome: Option<Outcome>,
     /// The id of the message.
     pub(super) message_id: Uuid,
     pub(super) topic: &'static str,
@@ -148,7 +206,7 @@ pub(super) async fn end(conn: &mut Connection, ending: &Ending) -> sqlx::Result<
     sqlx::query_scalar!(
         r#"
         with ended as (
-          update brune_session set status = 'ended', ended_at = $2, ended_by = $3, end_reason = $4
+          update brune_session set status = 'ended', ended_at = $2, ended_by = $3, end_reason = $4, outcome = $9
           where id = $1 and status = 'active' and expires_at > $2
           returning 1),
         messages as (
@@ -164,6 +222,7 @@ pub(super) async fn end(conn: &mut Connection, ending: &Ending) -> sqlx::Result<
         ending.topic,
         ending.payload,
         &ending.sinks,
+        ending.outcome.map(Outcome::as_str),
     )
     .fetch_one(conn)
     .await
@@ -198,33 +257,42 @@ pub(super) async fn pins(conn: &mut Connection) -> sqlx::Result<Vec<PinRow>> {
     .await
 }
 
-/// An older value in running sessions, with the current value.
+/// A value in running sessions that is not the current value.
 pub(super) struct OutdatedRow {
     pub(super) key: String,
     pub(super) version: i32,
     pub(super) value: Value,
-    pub(super) held_version: i32,
+    /// `None` for the value of a rollout's candidate.
+    pub(super) held_version: Option<i32>,
+    /// The proposal of a rollout; `None` for an older value.
+    pub(super) held_proposal: Option<i64>,
     pub(super) held: Value,
     pub(super) sessions: i64,
 }
-
-/// Returns the older values in running sessions, sorted by key, newest version first. Reads the audit trail only since the
-/// oldest revision of a running session, because older changes cannot differ.
+/// Returns the values in running sessions that are not current, sorted by key: values of rollouts, then older ones, newest
+/// version first. Reads the audit trail only since the oldest revision of a running session, because older changes cannot
+/// differ.
 pub(super) async fn outdated(conn: &mut Connection) -> sqlx::Result<Vec<OutdatedRow>> {
     sqlx::query_as!(
         OutdatedRow,
         r#"
         with pinned as (
-          select settings_revision as revision, count(*) as sessions
+          select settings_revision as revision, case when candidate then proposal end as proposal, count(*) as sessions
           from brune_session
           where status = 'active' and expires_at > clock_timestamp()
-          group by settings_revision),
+          group by 1, 2),
         oldest as (select min(revision) as revision from pinned),
-        changed as (
-          select s.key, s.version, s.value_json
+        pinnable as (
+          select s.key, s.version, s.value_json, s.revision
           from app_global_settings s
-          join app_global_setting_schema d on d.key = s.key and d.editable and d.applies = 'new_sessions'
-          where s.revision > (select revision from oldest)),
+          join app_global_setting_schema d on d.key = s.key and d.editable and d.applies = 'new_sessions'),
+        changed as (select * from pinnable where revision > (select revision from oldest)),
+        -- The values of candidates, which are not those of the revision.
+        proposed as (
+          select pinned.proposal, pinned.sessions, p.number, edit.key, edit.value -> 'value' as value
+          from pinned join brune_proposal p on p.id = pinned.proposal
+          join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
+          cross join jsonb_each(e.edits) edit),
         -- The values at the oldest revision, and every change since. Bounded above as well, or the planner expects a
         -- third of the trail.
         entries as (
@@ -241,12 +309,19 @@ pub(super) async fn outdated(conn: &mut Connection) -> sqlx::Result<Vec<Outdated
           select c.key, c.version, c.value_json as value, e.version as held_version, e.new_value_json as held,
             e.revision as since, lead(e.revision) over (partition by c.key order by e.seq) as until
           from changed c join entries e on e.key = c.key)
-        select key, version, value, held_version as "held_version!", held as "held!", sessions as "sessions!"
+        select key as "key!", version as "version!", value as "value!", held_version, null::bigint as held_proposal,
+          held as "held!", sessions as "sessions!"
         from ranges, lateral (
           select sum(pinned.sessions)::bigint as sessions from pinned
-          where pinned.revision >= since and (until is null or pinned.revision < until)) pins
+          where pinned.revision >= since and (until is null or pinned.revision < until)
+            and not exists (select from proposed p where p.proposal = pinned.proposal and p.key = ranges.key)) pins
         where held <> value and sessions > 0
-        order by key, held_version desc
+        union all
+        select s.key, s.version, s.value_json, null, p.number, p.value, sum(p.sessions)::bigint
+        from proposed p join pinnable s on s.key = p.key
+        where p.value <> s.value_json
+        group by s.key, s.version, s.value_json, p.number, p.value
+        order by 1, 5 desc nulls last, 4 desc
         "#,
     )
     .fetch_all(conn)

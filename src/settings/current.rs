@@ -9,14 +9,16 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, MutexGuard, Notify, watch};
+use tracing::info;
 
 use crate::{
     clock::Clock,
     metrics::{Metrics, SettingsMetrics},
     settings::{
+        rollout::Epoch,
         rules::Violation,
         snapshot::{InvalidSettings, Snapshot},
         value::Number,
@@ -39,8 +41,11 @@ struct Inner {
     violations: ArcSwap<Vec<Violation>>,
     /// Whether the last reload reached the database.
     reachable: AtomicBool,
-    /// The epoch of session starts, as last read.
-    epoch: AtomicI64,
+    /// The epoch of session starts with the running rollout, as last read: one value, so that no start combines the
+    /// number of one epoch with the rollout of another.
+    epoch: ArcSwap<Epoch>,
+    /// The settings of the candidate, for the snapshot and the epoch of the last start of a candidate user.
+    candidate: ArcSwapOption<CachedCandidate>,
     /// The revision of `current`, for subscribers.
     revision: watch::Sender<i64>,
     /// The newest applied revision that a writer may wait for.
@@ -71,6 +76,16 @@ pub(super) struct NextNotification {
     pub(super) digest: Vec<u8>,
 }
 
+/// The settings of a candidate.
+type Candidate = Result<Arc<Snapshot>, Arc<Vec<Violation>>>;
+
+#[derive(Debug)]
+struct CachedCandidate {
+    base: Arc<Snapshot>,
+    epoch: Arc<Epoch>,
+    candidate: Candidate,
+}
+
 /// The offset before the first reload.
 const UNKNOWN_OFFSET: i64 = i64::MIN;
 
@@ -86,7 +101,8 @@ impl GlobalSettingsService {
             awaited_revision: watch::Sender::new(snapshot.revision),
             current: ArcSwap::from_pointee(snapshot),
             // Read with the first reload, or by the first start after a stop.
-            epoch: AtomicI64::new(0),
+            epoch: ArcSwap::default(),
+            candidate: ArcSwapOption::empty(),
             violations: ArcSwap::default(),
             reachable: AtomicBool::new(true),
             listening: watch::Sender::new(false),
@@ -116,12 +132,33 @@ impl GlobalSettingsService {
         self.current().revision
     }
 
-    /// Returns the epoch of session starts, as last read: it grows with every stop and resumption. Like the revision, the
-    /// epoch may be outdated, so a statement that relies on both compares both with the database.
+    /// Borrows the epoch of session starts with the running rollout, as last read. Like the revision, the epoch may be
+    /// outdated, so a statement that relies on both compares both with the database.
     #[must_use]
-    pub fn epoch(&self) -> i64 {
-        // Relaxed suffices: the statement compares the epoch and the revision in one state of the database.
-        self.0.epoch.load(Ordering::Relaxed)
+    pub fn epoch(&self) -> Guard<Arc<Epoch>> {
+        self.0.epoch.load()
+    }
+
+    /// Returns the settings of the candidate of the rollout of `epoch`: the current settings with the values of the
+    /// proposal, or the violated rules. `None` without a rollout.
+    #[must_use]
+    pub fn candidate(&self, epoch: &Arc<Epoch>) -> Option<Candidate> {
+        let rollout = epoch.rollout.as_ref()?;
+        let base = self.current();
+        let cached = self.0.candidate.load();
+        let is_cached = |cached: &&Arc<CachedCandidate>| {
+            Arc::ptr_eq(&cached.base, &base) && Arc::ptr_eq(&cached.epoch, epoch)
+        };
+        if let Some(cached) = cached.as_ref().filter(is_cached) {
+            return Some(cached.candidate.clone());
+        }
+        // Concurrent callers may compute the same result; the last one remains.
+        let candidate = rollout.candidate(&base).map(Arc::new).map_err(Arc::new);
+        let base = Arc::clone(&base);
+        let epoch = Arc::clone(epoch);
+        let new = CachedCandidate { base, epoch, candidate: candidate.clone() };
+        self.0.candidate.store(Some(Arc::new(new)));
+        Some(candidate)
     }
 
     /// Returns the current value of the string `key`.
@@ -256,8 +293,28 @@ impl GlobalSettingsService {
     }
 
     /// Records the epoch of session starts, as read under the lock of reloads.
-    pub(super) fn set_epoch(&self, epoch: i64) {
-        self.0.epoch.store(epoch, Ordering::Relaxed);
+    pub(super) fn set_epoch(&self, epoch: Epoch) {
+        let current = self.0.epoch.load_full();
+        // An equal epoch is not stored, which spares the readers a cache miss.
+        if *current == epoch {
+            return;
+        }
+        match &epoch.rollout {
+            rollout if *rollout == current.rollout => (),
+            Some(rollout) => info!(
+                epoch = epoch.number,
+                proposal = rollout.number,
+                stage = rollout.stage,
+                share.basis_points = rollout.share.basis_points(),
+                "session starts follow a rollout"
+            ),
+            None => {
+                // The settings of the candidate may be large.
+                self.0.candidate.store(None);
+                info!(epoch = epoch.number, "session starts follow no rollout");
+            }
+        }
+        self.0.epoch.store(Arc::new(epoch));
     }
 
     pub(super) fn set_reachable(&self, reachable: bool) {

@@ -26,9 +26,12 @@ mod catalog;
 mod entry;
 
 // The stored settings, and one state of them in memory.
+mod snapshot;
+
+mod rollout;
+
 mod history;
 mod notification;
-mod snapshot;
 mod store;
 
 // The current state, kept up to date.
@@ -95,6 +98,7 @@ pub use release::{
 };
 pub use reload::{Error as ReloadError, forbidden_characters, load, refresh};
 pub use rollback::{Plan as RollbackPlan, Target};
+pub use rollout::{Epoch, RunningRollout};
 pub use rules::Violation;
 pub use schema::{Applies, Definition, KeyClass, Kind, Required, Schema};
 pub use search::Search;

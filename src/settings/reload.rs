@@ -312,8 +312,8 @@ async fn newer(
     if head.timeline.is_none() {
         return Err(Error::Recovering);
     }
-    // Also without a new revision: a stop of starts changes the epoch only.
-    settings.set_epoch(head.epoch);
+    // Also without a new revision: a stop of starts and a step of a rollout change the epoch only.
+    settings.set_epoch(store::Change::epoch_of(&changes));
     // After a failover, a new catalog or a violation, the current snapshot is no base for changes: load everything.
     let is_base = head.timeline == current.timeline
         && head.catalog_revision == current.schema.revision

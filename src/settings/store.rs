@@ -4,11 +4,13 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::types::Json;
 
 use crate::{
     database::Connection,
     settings::{
         entry::StoredSetting,
+        rollout::{Epoch, RunningRollout},
         value::{SettingValue, ValueType},
     },
 };
@@ -95,7 +97,9 @@ pub(super) struct Change {
     pub(super) revision: i64,
     pub(super) catalog_revision: i64,
     /// Grows with every change of what a session start may do that is no revision.
-    pub(super) epoch: i64,
+    epoch: i64,
+    /// The running rollout, in one row only.
+    rollout: Option<Json<RunningRollout>>,
     pub(super) timeline: Option<String>,
     /// The seconds since the newest change.
     age: Option<f64>,
@@ -117,13 +121,21 @@ impl Change {
         Duration::try_from_secs_f64(self.age?).ok()
     }
 
+    /// Returns the epoch with the running rollout of `changes`.
+    pub(super) fn epoch_of(changes: &[Self]) -> Epoch {
+        let number = changes.first().map_or(0, |change| change.epoch);
+        let rollout = changes.iter().find_map(|change| change.rollout.as_ref());
+        Epoch { number, rollout: rollout.map(|Json(rollout)| rollout.clone()) }
+    }
+
     pub(super) fn stored(self) -> Option<StoredSetting> {
         let Self { key, value, version, updated_by, updated_at, .. } = self;
         Some(StoredSetting { key: key?, value, version, updated_by, updated_at })
     }
 }
 
-/// Reads the head and the settings changed after `revision`, including deletions, recorded only in the audit trail.
+/// Reads the head, the running rollout, and the settings changed after `revision`, including deletions, recorded only in
+/// the audit trail.
 pub(super) async fn changed_since(
     conn: &mut Connection,
     revision: i64,
@@ -139,6 +151,12 @@ pub(super) async fn changed_since(
           case when isfinite(h.changed_at)
                then extract(epoch from clock_timestamp() - h.changed_at)::float8 end as age,
           clock_timestamp() as read_at,
+          -- Once, whatever the number of changed settings: the values may be large.
+          case when row_number() over () = 1 then (
+            select jsonb_build_object('proposal', p.id, 'number', p.number, 'edition', p.edition, 'stage', p.stage,
+              'share', p.share_bp, 'salt', encode(p.salt, 'base64'), 'edits', e.edits)
+            from brune_proposal p join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
+            where p.state = 'rolling') end as "rollout: Json<RunningRollout>",
           case when h.digest_origin = brune_notification_origin() then h.next_digest end as next_digest,
           a.key as "key?", s.value_json as "value?", s.version as "version?", s.updated_by as "updated_by?",
           s.updated_at as "updated_at?"
@@ -231,7 +249,8 @@ pub(super) async fn listing(conn: &mut Connection) -> sqlx::Result<Vec<Change>> 
         Change,
         r#"
         select h.revision, h.catalog_revision, h.epoch, null as timeline, null::float8 as age,
-          null::timestamptz as read_at, null::bytea as next_digest, s.key as "key?",
+          null::timestamptz as read_at, null::jsonb as "rollout: Json<RunningRollout>",
+          null::bytea as next_digest, s.key as "key?",
           s.value_json as "value?", s.version as "version?", s.updated_by as "updated_by?",
           s.updated_at as "updated_at?"
         from app_global_setting_head h

@@ -117,8 +117,8 @@ macro_rules! from_string {
 }
 
 from_string! {
-    chrono::DateTime<chrono::Utc> crate::audit::Reason crate::ids::UserId crate::proposals::VerdictKind uuid::Uuid
-    crate::rollouts::Guard crate::rollouts::OnCompletion crate::settings::RolloutAction
+    chrono::DateTime<chrono::Utc> crate::audit::Reason crate::ids::UserId crate::proposals::VerdictKind
+    crate::rollouts::Guard crate::rollouts::OnCompletion crate::sessions::Outcome crate::settings::RolloutAction uuid::Uuid
     value::PlanName value::ReleaseName
 }
 

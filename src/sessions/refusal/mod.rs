@@ -4,12 +4,11 @@ mod store;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use crate::{
     database::{self, Connection, Deadline, Pool, TransactionError},
-    sessions::eligibility::{IneligibleReason, User},
+    sessions::{eligibility::IneligibleReason, session::NewSession},
 };
 
 /// The number of days for which refusals are kept.
@@ -20,12 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A refused start.
 pub(super) struct Refusal<'a> {
-    /// The time of the attempt, by the clock of the service.
-    pub(super) at: DateTime<Utc>,
-    pub(super) user: &'a User,
+    /// The session that did not start.
+    pub(super) session: &'a NewSession,
     pub(super) reasons: &'a [IneligibleReason],
-    /// The revision of the settings that refused the start.
-    pub(super) revision: i64,
 }
 
 impl Refusal<'_> {

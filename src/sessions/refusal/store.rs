@@ -1,21 +1,29 @@
 //! SQL of refused starts.
 
-use crate::{database::Connection, sessions::refusal::Refusal};
+use crate::{
+    database::Connection,
+    sessions::{refusal::Refusal, session::Arm},
+};
 
 /// Inserts `refusal`, unless the user has a row of the same minute.
 pub(super) async fn insert(conn: &mut Connection, refusal: &Refusal<'_>) -> sqlx::Result<()> {
+    let session = refusal.session;
+    let (proposal, is_candidate, share_bp) = Arm::columns(session.arm.as_ref());
     sqlx::query!(
-        "insert into brune_start_refused (at, user_id, plan, level, codes, revision)
-         select $1, $2, $3, $4, $5, $6
+        "insert into brune_start_refused (at, user_id, plan, level, codes, revision, proposal, candidate, share_bp)
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9
          -- The response of the start must not wait for the disk: a crash may lose the row.
          where set_config('synchronous_commit', 'off', true) = 'off'
          on conflict do nothing",
-        refusal.at,
-        refusal.user.id.as_str(),
-        refusal.user.plan.as_deref(),
-        refusal.user.level.as_deref(),
+        session.started_at,
+        session.user.id.as_str(),
+        session.user.plan.as_deref(),
+        session.user.level.as_deref(),
         &refusal.codes() as &[&str],
-        refusal.revision,
+        session.settings.revision,
+        proposal,
+        is_candidate,
+        share_bp,
     )
     .execute(conn)
     .await?;

@@ -14,13 +14,14 @@ use crate::{
         eligibility::{self, Bounds, IneligibleReason, User},
         lookup,
         refusal::Refusal,
-        rules::SessionSettings,
-        session::{Candidate, Idempotency, Session},
+        session::{Idempotency, NewSession, Session},
         start::{
+            arm::{self, StartSettings},
             error::Error,
+            planned::{PlannedInsert, RateLimit},
             queue::InsertQueue,
             request::Request,
-            store::{self, Diagnosis, ExpiredMessage, PlannedInsert, RateLimit},
+            store::{self, Diagnosis, ExpiredMessage},
         },
     },
     settings::{self, GlobalSettingsService},
@@ -63,9 +64,10 @@ impl SessionInsert<'_> {
     pub(super) async fn run(&self) -> Result<Inserted, Error> {
         let deadline = Deadline::standard();
         let mut retry = Retry::until(deadline);
+        let mut attempts = Vec::new();
         let id = Uuid::now_v7();
         loop {
-            match self.insert_with_current_settings(id, deadline).await {
+            match self.insert_with_current_settings(id, &mut attempts, deadline).await {
                 Err(Error::Database(error)) if error.is_transient_or_outcome_unknown() => {
                     retry.after(error).await?;
                 }
@@ -78,15 +80,27 @@ impl SessionInsert<'_> {
     async fn insert_with_current_settings(
         &self,
         id: Uuid,
+        attempts: &mut Vec<Arc<NewSession>>,
         deadline: Deadline,
     ) -> Result<Inserted, Error> {
         // Outside of the loop, so the attempts of a request count only once.
         let mut limit = RateLimit { per_minute: self.per_minute.get().into(), counted: false };
         // Bounded: a few concurrent changes are expected, endless changes must not block the request.
         let mut retry = ConflictRetry::default();
+        let mut is_refreshed = false;
         while retry.begin_attempt() {
-            let candidate = Arc::new(self.candidate(id, session_settings(self.settings)?));
-            match self.attempt(&candidate, &mut limit, deadline).await? {
+            let settings = match StartSettings::of(&self.user.id, self.settings) {
+                // Only the candidate is invalid: the rollout may be over, or the settings may be valid again.
+                Err(Error::Settings(_)) if self.settings.is_valid() && !is_refreshed => {
+                    is_refreshed = true;
+                    deadline.within(refresh(self.pool, self.settings)).await?;
+                    continue;
+                }
+                settings => settings?,
+            };
+            let new_session = Arc::new(self.plan_session(id, settings));
+            attempts.push(Arc::clone(&new_session));
+            match self.attempt(&new_session, attempts, &mut limit, deadline).await? {
                 Outcome::Inserted(inserted) => return Ok(*inserted),
                 Outcome::Retry => (),
                 Outcome::Outdated => {
@@ -98,7 +112,8 @@ impl SessionInsert<'_> {
         Err(Error::Unsettled)
     }
 
-    fn candidate(&self, id: Uuid, settings: Arc<SessionSettings>) -> Candidate {
+    fn plan_session(&self, id: Uuid, settings: StartSettings) -> NewSession {
+        let StartSettings { settings, epoch, arm } = settings;
         let Request { user, idempotency_key, now, .. } = self.request;
         let part = |text: &Option<String>| {
             // The first byte distinguishes an absent text from an empty text.
@@ -109,60 +124,52 @@ impl SessionInsert<'_> {
             key: key.clone(),
             digest: idempotency::fingerprint(&[b"start", &part(&user.plan), &part(&user.level)]),
         });
-        Candidate {
+        NewSession {
             id,
             user: self.user.clone(),
             started_at: *now,
             // Fixed at the start: a later change of the maximum does not affect a running session.
             expires_at: *now + TimeDelta::minutes(settings.session_max_minutes.into()),
             settings,
-            epoch: self.settings.epoch(),
+            epoch,
+            arm,
             idempotency,
             in_two_steps: self.in_two_steps,
         }
     }
 
+    /// Tries to insert `new_session`. `attempts` are all sessions of the request so far, which have the same id.
     async fn attempt(
         &self,
-        candidate: &Arc<Candidate>,
+        new_session: &Arc<NewSession>,
+        attempts: &[Arc<NewSession>],
         limit: &mut RateLimit,
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
-        let bounds = Bounds::at(self.request.now, &candidate.settings);
-        let mut reasons = account_reasons(candidate);
+        let bounds = Bounds::at(self.request.now, &new_session.settings);
+        let mut reasons = account_reasons(new_session);
         // Not final: outdated settings may be the cause, and only the diagnosis can tell.
         let is_account_eligible = reasons.is_empty();
         // The common case needs only the cheap statement. The expensive statement diagnoses the obstacle and closes
         // expired sessions.
-        if is_account_eligible && self.insert(candidate, &bounds, *limit, deadline).await? {
-            return Ok(Outcome::Inserted(inserted(candidate.session(), false, candidate)));
+        if is_account_eligible && self.insert(new_session, &bounds, *limit, deadline).await? {
+            return Ok(Outcome::Inserted(inserted(new_session.session(), false, attempts)));
         }
         let diagnosis =
-            self.diagnose(candidate, &bounds, limit, is_account_eligible, deadline).await?;
+            self.diagnose(new_session, &bounds, limit, is_account_eligible, deadline).await?;
         // Before the rate limit: a repeat must receive the stored session, not a rejection.
-        if let Some(id) = existing_session(&diagnosis, candidate)? {
+        if let Some(id) = existing_session(&diagnosis, new_session)? {
             let session = lookup::stored(self.pool, id, self.request.now);
             let session = deadline.within(session).await?;
             // The same id is an earlier attempt of this request, not a replay.
-            let replayed = id != candidate.id;
-            let inserted = session.map(|session| inserted(session, replayed, candidate));
+            let replayed = id != new_session.id;
+            let inserted = session.map(|session| inserted(session, replayed, attempts));
             return Ok(inserted.map_or(Outcome::Retry, Outcome::Inserted));
         }
-        // Before every other obstacle: whatever the user does, no start can succeed, and the attempt did not count.
-        if let Some(seconds) = diagnosis.stopped_for {
-            // At least a second, because `Retry-After: 0` would invite an immediate retry.
-            let wait = u32::try_from(seconds).unwrap_or_default().max(1);
-            return Err(Error::Stopped { wait });
-        }
-        if !diagnosis.counted {
-            let wait = diagnosis.try_again_in.and_then(|seconds| u32::try_from(seconds).ok());
-            // At least a second, because `Retry-After: 0` would invite an immediate retry.
-            let wait = wait.unwrap_or_default().max(1);
-            return Err(Error::RateLimited { per_minute: self.per_minute, wait });
-        }
+        self.check_permission(&diagnosis)?;
         // A rejection by outdated settings does not count, nor in an earlier epoch.
-        let is_current =
-            diagnosis.revision == candidate.settings.revision && diagnosis.epoch == candidate.epoch;
+        let is_current = diagnosis.revision == new_session.settings.revision
+            && diagnosis.epoch == new_session.epoch;
         if !is_current {
             return Ok(Outcome::Outdated);
         }
@@ -171,34 +178,47 @@ impl SessionInsert<'_> {
             return Err(Error::Active(active));
         }
         let history = diagnosis.history();
-        reasons.extend(eligibility::check_history(&history, &bounds, &candidate.settings));
+        reasons.extend(eligibility::check_history(&history, &bounds, &new_session.settings));
         // No obstacle remains: a concurrent start failed, or an expired session is now closed.
         if reasons.is_empty() {
             return Ok(Outcome::Retry);
         }
-        let Candidate { user, settings, .. } = &**candidate;
-        let (at, revision) = (candidate.started_at, settings.revision);
-        Refusal { at, user, reasons: &reasons, revision }.record(self.pool).await;
+        Refusal { session: new_session, reasons: &reasons }.record(self.pool).await;
         Err(Error::NotEligible(reasons))
     }
 
-    /// Inserts the candidate if there is no obstacle. Returns whether the row was inserted.
+    /// Verifies that starts are not stopped, and that the rate limit permits the attempt.
+    fn check_permission(&self, diagnosis: &Diagnosis) -> Result<(), Error> {
+        // At least a second, because `Retry-After: 0` would invite an immediate retry.
+        let wait = |seconds: i32| u32::try_from(seconds).unwrap_or_default().max(1);
+        // Before every other obstacle: whatever the user does, no start can succeed, and the attempt did not count.
+        if let Some(seconds) = diagnosis.stopped_for {
+            return Err(Error::Stopped { wait: wait(seconds) });
+        }
+        if !diagnosis.counted {
+            let wait = wait(diagnosis.try_again_in.unwrap_or_default());
+            return Err(Error::RateLimited { per_minute: self.per_minute, wait });
+        }
+        Ok(())
+    }
+
+    /// Inserts the session if there is no obstacle. Returns whether the row was inserted.
     async fn insert(
         &self,
-        candidate: &Arc<Candidate>,
+        new_session: &Arc<NewSession>,
         bounds: &Bounds,
         limit: RateLimit,
         deadline: Deadline,
     ) -> Result<bool, TransactionError> {
-        let candidate = Arc::clone(candidate);
-        let insert = PlannedInsert { candidate, bounds: bounds.clone(), limit };
+        let new_session = Arc::clone(new_session);
+        let insert = PlannedInsert { new_session, bounds: bounds.clone(), limit };
         self.queue.insert(self.pool, insert, deadline).await
     }
 
     /// Queries the obstacle. For an eligible account, also closes an expired session of the user.
     async fn diagnose(
         &self,
-        candidate: &Candidate,
+        new_session: &NewSession,
         bounds: &Bounds,
         limit: &mut RateLimit,
         is_account_eligible: bool,
@@ -212,7 +232,7 @@ impl SessionInsert<'_> {
             ExpiredMessage { message_id: Uuid::now_v7(), topic: topic.as_str(), sinks }
         });
         let query = database::execute_autocommit(self.pool, deadline, async |conn| {
-            store::diagnose(conn, candidate, bounds, limit_before, message.as_ref()).await
+            store::diagnose(conn, new_session, bounds, limit_before, message.as_ref()).await
         });
         let diagnosis = query.await?;
         limit.counted = diagnosis.counted;
@@ -220,13 +240,17 @@ impl SessionInsert<'_> {
     }
 }
 
-fn account_reasons(candidate: &Candidate) -> Vec<IneligibleReason> {
-    let User { plan, level, .. } = &candidate.user;
-    eligibility::check_account(plan.as_deref(), level.as_deref(), &candidate.settings)
+fn account_reasons(new_session: &NewSession) -> Vec<IneligibleReason> {
+    let User { plan, level, .. } = &new_session.user;
+    eligibility::check_account(plan.as_deref(), level.as_deref(), &new_session.settings)
 }
 
-fn inserted(session: Session, replayed: bool, candidate: &Candidate) -> Box<Inserted> {
-    let instructions = candidate.settings.instructions.clone();
+/// Returns the result for the stored `session`; the instructions for the provider are those of the attempt that stored the
+/// session.
+fn inserted(session: Session, replayed: bool, attempts: &[Arc<NewSession>]) -> Box<Inserted> {
+    // An earlier attempt may have had other settings, or the settings of the other arm.
+    let attempt = attempts.iter().rev().find(|attempt| attempt.is_stored_as(&session));
+    let instructions = attempt.and_then(|attempt| attempt.settings.instructions.clone());
     Box::new(Inserted { session, replayed, instructions })
 }
 
@@ -241,36 +265,23 @@ fn final_error(unknown_outcome: Option<TransactionError>, error: Error) -> Error
 async fn refresh(pool: &Pool, settings: &GlobalSettingsService) -> Result<(), Error> {
     match settings::refresh(pool, settings).await {
         // Reported with keys and problems instead of a failed reload.
-        Err(settings::ReloadError::Invalid(_)) => session_settings(settings).map(drop),
+        Err(settings::ReloadError::Invalid(_)) if settings.is_valid() => Ok(()),
+        Err(settings::ReloadError::Invalid(violations)) => Err(arm::invalid(&violations, None)),
         result => Ok(result.map(drop)?),
     }
 }
 
-/// Returns the settings of the current snapshot.
-///
-/// # Errors
-/// The settings in the database are invalid, or a key is missing.
-fn session_settings(settings: &GlobalSettingsService) -> Result<Arc<SessionSettings>, Error> {
-    // The last valid settings stay in memory, but a new session must not start with old settings.
-    if !settings.is_valid() {
-        let violations = settings.violations();
-        let problems =
-            violations.iter().map(|violation| (violation.key.clone(), violation.detail.clone()));
-        return Err(Error::Settings(problems.collect()));
-    }
-    // Not cached, because the look-ups are cheap compared with the statement that follows.
-    let result = SessionSettings::read(&settings.current());
-    result.map(Arc::new).map_err(Error::from)
-}
-
 /// Returns the session of the same request: of an attempt whose response was lost, or of an earlier request with the
 /// same idempotency key.
-fn existing_session(diagnosis: &Diagnosis, candidate: &Candidate) -> Result<Option<Uuid>, Error> {
+fn existing_session(
+    diagnosis: &Diagnosis,
+    new_session: &NewSession,
+) -> Result<Option<Uuid>, Error> {
     // An earlier attempt of this request inserted the row, but the response was lost.
-    if diagnosis.active == Some(candidate.id) {
+    if diagnosis.active == Some(new_session.id) {
         return Ok(diagnosis.active);
     }
-    let (_, digest) = candidate.idempotency();
+    let (_, digest) = new_session.idempotency();
     // The digest first: a reused key is an error even while the first request is in progress.
     match diagnosis.prior {
         Some(_) if diagnosis.prior_digest.as_deref() != digest => Err(idempotency::Reused.into()),

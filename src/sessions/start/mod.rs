@@ -4,11 +4,13 @@
 //! No database connection is held during calls of external services.
 
 mod activate;
+mod arm;
 mod attempts;
 mod error;
 mod insert;
 mod mint;
 mod plan;
+mod planned;
 mod queue;
 mod request;
 mod store;

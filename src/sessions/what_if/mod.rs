@@ -10,7 +10,7 @@ mod tally;
 mod unknown;
 mod window;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::{sync::Semaphore, time::Instant};
@@ -138,14 +138,14 @@ async fn replay(
     let keys = DECIDING_KEYS.map(str::to_owned);
     let oldest = extent.oldest_revision.unwrap_or(preview.before.revision);
     let values = store::recorded_values(conn, &keys, oldest).await?;
+    let candidate_values = store::candidate_values(conn, &keys).await?;
     let is_moved = |key: &&String| {
         let current = preview.before.value(key).map(SettingValue::to_json);
-        let recorded = values.iter().filter(|value| value.key == **key);
-        !preview.keys.contains(key)
-            && recorded.into_iter().any(|recorded| recorded.value != current)
+        let mut recorded = values.iter().filter(|value| value.key == **key);
+        recorded.any(|recorded| recorded.value != current)
     };
-    let moved_keys = keys.iter().filter(is_moved).cloned().collect();
-    let settings = RecordedSettings::new(&preview.before, &keys, values);
+    let mut moved_keys: BTreeSet<String> = keys.iter().filter(is_moved).cloned().collect();
+    let settings = RecordedSettings::new(&preview.before, &keys, values, candidate_values);
     let cooldown = settings.longest_cooldown().max(settings_after.cooldown_minutes);
     let window = window.with_history(window.since, cooldown);
     let mut replay = Replay::new(window.since, settings, settings_after);
@@ -158,6 +158,10 @@ async fn replay(
     if !is_complete.await? {
         limits_reached.push("time");
     }
+    let of_candidates = replay.settings().keys_of_candidates(&preview.before);
+    moved_keys.extend(of_candidates.into_iter().map(str::to_owned));
+    let is_outside = |key: &String| moved_keys.contains(key) && !preview.keys.contains(key);
+    let moved_keys = keys.into_iter().filter(is_outside).collect();
     Ok(Finished { window, replay, moved_keys, limits_reached })
 }
 

@@ -167,6 +167,11 @@ impl Replay {
         (self.recorded, self.simulations.map(|simulation| simulation.tally))
     }
 
+    /// Returns the settings of the records.
+    pub(super) fn settings(&self) -> &RecordedSettings {
+        &self.settings
+    }
+
     /// Returns the number of replayed attempts.
     pub(super) fn attempts(&self) -> i64 {
         self.recorded.attempts
@@ -200,9 +205,9 @@ impl Replay {
     }
 
     fn add_attempt(&mut self, row: &Row) {
-        let settings = self.settings.at(row.revision);
+        let settings = self.settings.at(row.revision, row.proposal);
         let is_reproduced = settings.is_some_and(|settings| {
-            let codes = self.track.check(row, settings);
+            let codes = self.track.check(row, &settings);
             codes == row.codes.as_deref().unwrap_or_default()
         });
         self.recorded.attempts += 1;
@@ -272,7 +277,7 @@ mod tests {
     /// Returns the settings of each of `states`, by revision from 1.
     fn recorded(states: &[Rules]) -> RecordedSettings {
         let schema = Catalog::parse(BRUN_E).unwrap().schema;
-        let current = Snapshot::of_defaults(Arc::new(schema)).unwrap();
+        let current = Arc::new(Snapshot::of_defaults(Arc::new(schema)).unwrap());
         let values = (1..).zip(states).flat_map(|(revision, rules)| {
             KEYS.into_iter().zip(rules.values()).map(move |(key, value)| RecordedValue {
                 key: key.to_owned(),
@@ -280,7 +285,8 @@ mod tests {
                 value: Some(value),
             })
         });
-        RecordedSettings::new(&current, &KEYS.map(str::to_owned), values.collect())
+        let keys = KEYS.map(str::to_owned);
+        RecordedSettings::new(&current, &keys, values.collect(), Vec::new())
     }
 
     /// The attempt of a user: minutes since the last, whether the user has a plan, whether the provider fails, the length
@@ -321,7 +327,7 @@ mod tests {
 
     /// Makes the records of `tries` under `states`, of which the next one applies after every seventh try.
     fn record(tries: &[Vec<Try>], states: &[Rules]) -> Vec<Row> {
-        let settings = recorded(states);
+        let mut settings = recorded(states);
         let mut rows = Vec::new();
         for (user, tries) in tries.iter().enumerate() {
             let mut at = start();
@@ -335,16 +341,17 @@ mod tests {
                     level: level.map(str::to_owned),
                     at,
                     revision: i64::try_from(revision).unwrap(),
+                    proposal: None,
                     ended_at: None,
                     codes: None,
                 };
-                let current = settings.at(row.revision).unwrap();
+                let current = settings.at(row.revision, None).unwrap();
                 // An attempt during a session is answered with 409, and is not recorded.
-                let Some(codes) = decide(&row, &sessions, current) else { continue };
+                let Some(codes) = decide(&row, &sessions, &current) else { continue };
                 if !codes.is_empty() {
                     row.codes = Some(codes);
                 } else if !fails {
-                    let end = at + TimeDelta::minutes(length).min(maximum(current));
+                    let end = at + TimeDelta::minutes(length).min(maximum(&current));
                     sessions.push((at, end));
                     row.ended_at = Some(end);
                 }
@@ -360,7 +367,7 @@ mod tests {
         rules_after: &Rules,
         since: DateTime<Utc>,
     ) -> (Recorded, [Tally; 2]) {
-        let settings = recorded(slice::from_ref(rules_after)).at(1).unwrap().as_ref().clone();
+        let settings = recorded(slice::from_ref(rules_after)).at(1, None).unwrap().as_ref().clone();
         let mut replay = Replay::new(since, recorded(states), settings);
         for row in rows {
             replay.add(row);
@@ -411,7 +418,7 @@ mod tests {
 
     /// Returns the newly refused and admitted attempts, the sessions that are cut, and the duration of all sessions.
     fn simulate(rows: &[Row], rules_after: &Rules, is_full: bool) -> (i64, i64, i64, TimeDelta) {
-        let settings = recorded(slice::from_ref(rules_after)).at(1).unwrap().as_ref().clone();
+        let settings = recorded(slice::from_ref(rules_after)).at(1, None).unwrap().as_ref().clone();
         let mut result = (0, 0, 0, TimeDelta::zero());
         for user in rows.chunk_by(|row, next| row.user_id == next.user_id) {
             let mut sessions = Vec::new();

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{database::Connection, sessions::what_if::window::Window};
 
@@ -85,6 +86,34 @@ pub(super) async fn recorded_values(
     .await
 }
 
+/// A value of the candidate of a rollout; `None` if removed with a secret.
+pub(super) struct CandidateValue {
+    pub(super) proposal: Uuid,
+    pub(super) key: String,
+    pub(super) value: Option<Value>,
+}
+
+/// Reads the values of `keys` in all rollouts there were.
+pub(super) async fn candidate_values(
+    conn: &mut Connection,
+    keys: &[String],
+) -> sqlx::Result<Vec<CandidateValue>> {
+    // Few changes are rolled out, so the window is no condition: the clocks of attempts and of rollouts differ.
+    sqlx::query_as!(
+        CandidateValue,
+        r#"
+        select p.id as proposal, edit.key as "key!", edit.value -> 'value' as value
+        from brune_proposal p
+        join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
+        cross join jsonb_each(e.edits) edit
+        where p.salt is not null and edit.key = any($1)
+        "#,
+        keys,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// A recorded attempt: a session, or a refusal.
 pub(super) struct Row {
     pub(super) user_id: String,
@@ -92,6 +121,8 @@ pub(super) struct Row {
     pub(super) level: Option<String>,
     pub(super) at: DateTime<Utc>,
     pub(super) revision: i64,
+    /// The proposal whose values the attempt had: of the candidate of a rollout.
+    pub(super) proposal: Option<Uuid>,
     /// The end of the session, or the current time while the session runs; `None` for a refusal and a failed start.
     pub(super) ended_at: Option<DateTime<Utc>>,
     /// The reasons of a refusal; `None` for a session.
@@ -114,9 +145,10 @@ pub(super) async fn for_each_attempt(
     let mut rows = sqlx::query_as!(
         Row,
         r#"
-        select user_id as "user_id!", plan, level, at as "at!", revision as "revision!", ended_at, codes
+        select user_id as "user_id!", plan, level, at as "at!", revision as "revision!", proposal, ended_at, codes
         from (
           select user_id, plan, level, started_at as at, settings_revision as revision,
+            case when candidate then proposal end as proposal,
             case when status = 'failed' or status = 'starting' and starting_until <= statement_timestamp() then null
               else greatest(started_at, least(coalesce(ended_at, $4), expires_at)) end as ended_at,
             null::text[] as codes
@@ -126,7 +158,8 @@ pub(super) async fn for_each_attempt(
             and (started_at >= $1 or status <> 'failed' and
               (started_at >= $6 or least(coalesce(ended_at, $4), expires_at) > $3))
           union all
-          select user_id, plan, level, at, revision, null, codes from brune_start_refused where at >= $1 and at < $2
+          select user_id, plan, level, at, revision, case when candidate then proposal end, null, codes
+          from brune_start_refused where at >= $1 and at < $2
         ) attempts
         order by hashtextextended(user_id, 0), user_id collate "C", at
         "#,

@@ -3,7 +3,7 @@
 use brune::settings::DueOutcome;
 use serde_json::json;
 
-use super::{ALLOWLIST, MINI, MODEL, begin, state, step, with_rollout};
+use super::http::{ALLOWLIST, MINI, MODEL, begin, state, step, with_rollout};
 use crate::{
     proposals::{
         PROMPT, PROPOSALS, blocks,

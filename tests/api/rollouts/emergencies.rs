@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ALLOWLIST, MINI, MODEL, begin, epoch, propose, state};
+use super::http::{ALLOWLIST, MINI, MODEL, begin, epoch, propose, state};
 use crate::{
     proposals::{PROMPT, PROPOSALS, find, protected, value, write_paths::write_paths},
     settings::{COOLDOWN, PER_DAY},
@@ -31,7 +31,7 @@ async fn an_emergency_reverts_the_rollout_of_its_setting() {
     assert_eq!(value(&app.instance, PROMPT).await, (json!("3"), 2));
     let reverted = find(&app.instance, number).await;
     assert_eq!(
-        super::members(&reverted, &["state", "ended_by", "end_reason"]),
+        super::http::members(&reverted, &["state", "ended_by", "end_reason"]),
         [&json!("reverted"), &json!("eve"), &json!("on fire")]
     );
     let caused = "select count(*) from brune_proposal where revert_cause = 'emergency'";
@@ -84,14 +84,14 @@ async fn an_emergency_applies_a_proposal_to_everybody_at_once() {
     let call = app.instance.post(&path).bearer(&admin("eve"));
     let applied = call.json(&json!({"edition": 1, "reason": "on fire"})).send().await.ok();
     assert_eq!(
-        super::members(&applied, &["proposal", "rollout", "reverted"]),
+        super::http::members(&applied, &["proposal", "rollout", "reverted"]),
         [&json!(number), &Value::Null, &json!(rolling)]
     );
     assert_eq!(value(&app.instance, COOLDOWN).await, (json!(45), 2));
     assert_eq!(value(&app.instance, MODEL).await, (json!(MINI), 2));
     let applied = find(&app.instance, number).await;
     assert_eq!(
-        super::members(&applied, &["state", "bypassed_by"]),
+        super::http::members(&applied, &["state", "bypassed_by"]),
         [&json!("applied"), &json!("eve")]
     );
     assert_eq!(state(&app.instance, rolling).await, "reverted");

@@ -7,7 +7,7 @@ use brune::{
 };
 use serde_json::{Value, json};
 
-use super::{begin, members, step};
+use super::http::{begin, members, step};
 use crate::{
     outbox::{alerting, messages},
     proposals::{PROMPT, PROPOSALS},

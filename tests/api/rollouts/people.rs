@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{begin, members, propose, state, step, with_rollout};
+use super::http::{begin, members, propose, state, step, with_rollout};
 use crate::{
     proposals::{
         PROMPT, PROPOSALS, apply, approve, blocks, catalog, due::in_minutes, find, judge, post,
@@ -27,7 +27,7 @@ async fn a_rollout_of_a_protected_setting_needs_its_approvals() {
     // Every step that lets fewer users have the change is open to its author.
     step(&app.instance, "ana", number, "hold").await.ok();
     step(&app.instance, "ana", number, "resume").await.ok();
-    for author in ["ana", " ANA "] {
+    for author in ["ana", "ANA"] {
         for action in ["advance", "promote"] {
             step(&app.instance, author, number, action).await.problem(403, "self_approval");
         }

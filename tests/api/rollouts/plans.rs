@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::with_rollout;
+use super::http::with_rollout;
 use crate::{
     proposals::{PROMPT, PROPOSALS, apply, blocks, edit, find, post, proposal},
     settings::COOLDOWN,

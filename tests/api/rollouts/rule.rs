@@ -7,7 +7,7 @@ use brune::{
 };
 use serde_json::{Value, json};
 
-use super::{MINI, MODEL, begin, members, state, step};
+use super::http::{MINI, MODEL, begin, members, state, step};
 use crate::{
     proposals::{PROMPT, catalog, due::in_minutes, find, post, protected, value},
     settings::COOLDOWN,
@@ -125,7 +125,7 @@ async fn the_rule_waits_for_the_end_of_a_freeze_and_still_reverts() {
 #[tokio::test]
 async fn a_promotion_that_is_not_possible_holds_the_rollout() {
     let app = protected().await;
-    let number = super::propose(&app.instance, &[(COOLDOWN, json!(45), 1)]).await;
+    let number = super::http::propose(&app.instance, &[(COOLDOWN, json!(45), 1)]).await;
     crate::proposals::approve(&app.instance, "ben", number).await.ok();
     crate::proposals::apply(&app.instance, "ana", number).await.ok();
     let line = |approvals: u8| format!("key = \"{COOLDOWN}\"\napprovals = {approvals}");
@@ -138,7 +138,7 @@ async fn a_promotion_that_is_not_possible_holds_the_rollout() {
 
     // The allowlist was changed by hand, and the rule between the two settings is broken.
     let number = begin(&app.instance, &[(MODEL, json!(MINI), 1)]).await;
-    psql::set(&app.db.admin(), super::ALLOWLIST, r#"["gpt-realtime-2.1"]"#).await;
+    psql::set(&app.db.admin(), super::http::ALLOWLIST, r#"["gpt-realtime-2.1"]"#).await;
     let at = position(&app.instance, number).await;
     let outcome = follow(&app.instance, at, RuleStep::Promote).await;
     assert_eq!(outcome, RuleOutcome::Held(HeldReason::Invalid));

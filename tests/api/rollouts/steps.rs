@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{begin, epoch, members, propose, state, step};
+use super::http::{begin, epoch, members, propose, state, step};
 use crate::{
     proposals::{PROMPT, PROPOSALS, apply, blocks, find, get, judge, post, value, withdraw},
     settings::PER_DAY,
@@ -77,7 +77,7 @@ async fn a_person_takes_every_step() {
         step(&app.instance, "ben", number, action).await.problem(409, "rollout_not_running");
     }
     let verified = get(&app.instance, "/admin/audit/verify").send().await.ok();
-    assert_eq!(verified["breaches"], json!([]), "{verified}");
+    assert_eq!(verified["breaks"], json!([]), "{verified}");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_revert_ends_the_rollout_and_frees_its_settings() {
 async fn a_rolling_proposal_is_neither_edited_nor_judged_nor_withdrawn() {
     let app = TestApp::new().await;
     let number = begin(&app.instance, &[(PROMPT, json!("2"), 1)]).await;
-    let body = super::with_rollout(&[(PROMPT, json!("3"), 1)]);
+    let body = super::http::with_rollout(&[(PROMPT, json!("3"), 1)]);
     let edit = crate::proposals::edit(&app.instance, "ana", number, 1, &body).await;
     let approve =
         judge(&app.instance, "ben", number, json!({"edition": 1, "verdict": "approve"})).await;

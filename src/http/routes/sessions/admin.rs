@@ -7,7 +7,6 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use crate::{
-    audit,
     clock::Clock,
     database::Pool,
     http::{
@@ -31,7 +30,7 @@ use crate::{
     },
     ids::RequestId,
     outbox::Outbox,
-    sessions::{self, Cursor, End, EndedBy, Filter, Pins, Session, SessionScope, Status},
+    sessions::{self, Cursor, End, EndedBy, Filter, Pins, Session, SessionScope, Status, Trace},
     settings::SettingsWriter,
 };
 
@@ -93,7 +92,8 @@ pub(in crate::http) struct PageDocument {
 pub(in crate::http) struct TraceDocument {
     #[serde(flatten)]
     session: Overview,
-    /// The settings of session starts, at the session's revision, by key.
+    /// The settings of session starts, at the session's revision, by key. A value of a rollout's candidate has the action
+    /// `rollout` and the author, the reason and the time of the proposal.
     settings: Vec<Origin>,
 }
 
@@ -116,19 +116,20 @@ struct Origin {
     changed_at: DateTime<Utc>,
 }
 
-impl From<audit::Entry> for Origin {
-    fn from(entry: audit::Entry) -> Self {
-        Self {
-            key: entry.key,
-            value: entry.new_value.unwrap_or_default(),
-            version: entry.version,
-            revision: entry.revision,
-            action: entry.action,
-            changed_by: entry.changed_by,
-            reason: entry.reason,
-            request_id: entry.request_id,
-            changed_at: entry.changed_at,
-        }
+impl From<sessions::Origin> for Origin {
+    fn from(origin: sessions::Origin) -> Self {
+        let sessions::Origin {
+            key,
+            value,
+            version,
+            revision,
+            action,
+            changed_by,
+            reason,
+            request_id,
+            changed_at,
+        } = origin;
+        Self { key, value, version, revision, action, changed_by, reason, request_id, changed_at }
     }
 }
 
@@ -204,9 +205,12 @@ pub(in crate::http) async fn trace(
     PathSegment(id): PathSegment,
     _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
-    let (session, origins) = sessions::trace(&pool, session_id(&id)?, clock.now()).await?;
-    let settings = origins.into_iter().map(Origin::from).collect();
-    JsonResponse::ok(&TraceDocument { session: session.into(), settings })
+    let trace = sessions::trace(&pool, session_id(&id)?, clock.now()).await?;
+    let Trace { session, settings, assignment } = trace;
+    let mut session = Overview::from(session);
+    session.session.set_assignment(assignment);
+    let settings = settings.into_iter().map(Origin::from).collect();
+    JsonResponse::ok(&TraceDocument { session, settings })
 }
 
 body! {
@@ -249,7 +253,7 @@ pub(in crate::http) async fn end_any(
     let actor = note.actor(caller, request);
     // The reason is stored and logged, so a possible secret is refused first.
     let by = EndedBy::new(actor, &settings).await?;
-    let end = End { id: session_id(&id)?, now: clock.now(), by: Some(by.clone()) };
+    let end = End { id: session_id(&id)?, now: clock.now(), by: Some(by.clone()), outcome: None };
     let session = sessions::end(&pool, &outbox, &SessionScope::Any, &end).await?;
     // Logged only after success: the log must not report a failed end.
     info!(session = %session.id, by = %by.user(), reason = by.reason(), "an administrator ended a session");

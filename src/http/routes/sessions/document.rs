@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     http::problem::Problem,
-    sessions::{MintedSecret, Session, Status},
+    sessions::{Arm, Assignment, MintedSecret, Outcome, Session, Status},
 };
 
 /// A session with pinned settings.
@@ -23,6 +23,12 @@ pub(in crate::http) struct SessionDocument {
     #[schema(required)]
     ended_at: Option<DateTime<Utc>>,
     config: Pinned,
+    /// How the session went, as reported with its end.
+    #[schema(required)]
+    outcome: Option<Outcome>,
+    /// The arm of the session in the rollout that ran at the start; null if none ran.
+    #[schema(required)]
+    rollout: Option<RolloutArm>,
     /// The client's secret, in the response of the start alone; null everywhere else.
     #[schema(required)]
     realtime: Option<ClientSecret>,
@@ -32,6 +38,15 @@ impl SessionDocument {
     /// Returns a new session, with the client's secret, if any.
     pub(super) fn started(session: Session, realtime: Option<MintedSecret>) -> Self {
         Self { realtime: realtime.map(ClientSecret::from), ..Self::from(session) }
+    }
+
+    /// Adds the reason of the arm.
+    pub(super) fn set_assignment(&mut self, assignment: Option<Assignment>) {
+        if let Some((rollout, Assignment { stage, bucket })) = self.rollout.as_mut().zip(assignment)
+        {
+            rollout.stage = stage;
+            rollout.bucket = Some(bucket);
+        }
     }
 }
 
@@ -62,10 +77,43 @@ struct Pinned {
     prompt_version: String,
     model: String,
     session_max_minutes: i32,
+    /// The number of the proposal whose values the session has: of the candidate of a rollout. Null for the settings of
+    /// the revision alone.
+    #[schema(required)]
+    proposal: Option<i64>,
+}
+
+/// The arm of a session in a rollout.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionRollout)]
+pub(super) struct RolloutArm {
+    /// The number of the proposal.
+    proposal: i64,
+    /// Whether the session has the values of the proposal.
+    candidate: bool,
+    /// The share of the candidate at the start, in percent.
+    share: i32,
+    /// The stage at the start, from 1; for administrators, in the session with its settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<i64>,
+    /// The bucket of the user, from 0 to 9,999: a candidate if less than a hundred times the share. As `stage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<u16>,
+}
+
+impl From<Arm> for RolloutArm {
+    fn from(arm: Arm) -> Self {
+        let Arm { proposal_number, is_candidate, share_bp, .. } = arm;
+        // The shares of a plan are percents.
+        let share = share_bp / 100;
+        let (proposal, candidate) = (proposal_number, is_candidate);
+        Self { proposal, candidate, share, stage: None, bucket: None }
+    }
 }
 
 impl From<Session> for SessionDocument {
     fn from(session: Session) -> Self {
+        let arm = session.arm.as_ref();
         Self {
             session_id: session.id,
             user_id: session.user_id,
@@ -79,7 +127,10 @@ impl From<Session> for SessionDocument {
                 prompt_version: session.prompt_version,
                 model: session.model,
                 session_max_minutes: session.session_max_minutes,
+                proposal: arm.filter(|arm| arm.is_candidate).map(|arm| arm.proposal_number),
             },
+            outcome: session.outcome,
+            rollout: session.arm.map(RolloutArm::from),
             // The secret is never stored, so only the start can return a secret.
             realtime: None,
         }

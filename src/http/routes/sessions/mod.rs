@@ -30,14 +30,14 @@ use crate::{
             headers::IdempotencyKey,
             path::PathSegment,
             query::{NoParameters, Query},
-            value::PlanName,
+            value::{PlanName, choices},
         },
         response::JsonResponse,
         serve::limits::ResponseDeadline,
     },
     ids::{RequestId, UserId},
     outbox::Outbox,
-    sessions::{self, End, SessionScope, SessionStarter, User},
+    sessions::{self, End, Outcome, SessionScope, SessionStarter, User},
     settings::GlobalSettingsService,
 };
 
@@ -152,17 +152,35 @@ pub(in crate::http) async fn find(
     JsonResponse::ok(&SessionDocument::from(session))
 }
 
+body! {
+    /// How a session went. The body may be left out.
+    struct SessionReport {
+        /// `failed` if the session was of no use to the user. Null, or nothing, reports no failure.
+        #[example("failed")]
+        outcome: Option<Outcome>,
+    }
+}
+
+choices! {
+    Outcome: Outcome::ALL.map(|outcome| (outcome.as_str(), outcome));
+}
+
 problems! {
-    EndProblems: MalformedRequest, Unauthorized, NotFound, Internal, Unavailable, OutcomeUnknown
+    EndProblems: MalformedRequest, Unauthorized, NotFound, RequestTimeout, PayloadTooLarge, UnsupportedMediaType,
+    Internal, Unavailable, OutcomeUnknown
 }
 
 /// Ends a session. An ended or starting session stays unchanged.
+///
+/// A session that is reported as failed counts as a failure of its user in a rollout, as does a session that its user ends
+/// within a minute.
 #[utoipa::path(
     post,
     path = "/brun-e/sessions/{id}/end",
     operation_id = "endSession",
     tag = "sessions",
     params(("id" = uuid::Uuid, Path, description = "The session")),
+    request_body(content = Option<SessionReport>, description = "How the session went"),
     responses((status = 200, description = "The session as it ended", body = SessionDocument), EndProblems),
     security(("bearer" = []), ("internal_key" = []))
 )]
@@ -174,9 +192,11 @@ pub(in crate::http) async fn end(
     State(clock): State<Clock>,
     PathSegment(id): PathSegment,
     _: Query<NoParameters>,
+    body: OptionalBody,
 ) -> Result<JsonResponse, Problem> {
+    let outcome = body.optional::<SessionReport>()?.and_then(|report| report.outcome);
     // No reason is asked of a user; only `/admin/sessions` records the author of an end.
-    let end = End { id: session_id(&id)?, now: clock.now(), by: None };
+    let end = End { id: session_id(&id)?, now: clock.now(), by: None, outcome };
     let session = sessions::end(&pool, &outbox, &scope(caller), &end).await?;
     JsonResponse::ok(&SessionDocument::from(session))
 }

@@ -31,8 +31,8 @@ use crate::{
     database::{self, Deadline, Pool, TransactionError},
     metrics::Metrics,
     sessions::start::{
+        planned::{self, PlannedInsert},
         queue::state::{MAX_GROUP, MAX_WAITING, PATIENCE, Reply, State, Statement, WaitingInsert},
-        store::{self, PlannedInsert},
     },
 };
 
@@ -76,7 +76,7 @@ impl InsertQueue {
         let reply = match self.admit(pool, &insert) {
             Admission::Now(_permit) => return self.insert_alone(pool, insert, deadline).await,
             Admission::Later(receiver) => {
-                self.wait_for_group(pool, insert.candidate.id, receiver, deadline).await
+                self.wait_for_group(pool, insert.new_session.id, receiver, deadline).await
             }
             Admission::Full => Reply::RepeatAlone,
         };
@@ -96,7 +96,7 @@ impl InsertQueue {
         // A start that waits already goes first.
         if !state.has_ready() && state.has_room(now, self.0.stuck_after) && !state.is_busy(insert) {
             let permit = self.permit(pool, &mut state, now, Stage::Running);
-            state.set_starts(permit.number, vec![Arc::clone(&insert.candidate)]);
+            state.set_starts(permit.number, vec![Arc::clone(&insert.new_session)]);
             return Admission::Now(permit);
         }
         if state.waiting.len() >= MAX_WAITING {
@@ -140,7 +140,7 @@ impl InsertQueue {
         self.0.metrics.start_group(1);
         let inserts = [insert];
         let inserted = database::execute_autocommit(pool, deadline, async |conn| {
-            store::insert_if_eligible(conn, &inserts).await
+            planned::insert_if_eligible(conn, &inserts).await
         });
         Ok(!inserted.await?.is_empty())
     }
@@ -190,7 +190,7 @@ impl Inner {
     fn withdraw(&self, id: Uuid) -> Option<WaitingInsert> {
         let mut state = self.lock();
         let position =
-            state.waiting.iter().position(|waiting| waiting.insert.candidate.id == id)?;
+            state.waiting.iter().position(|waiting| waiting.insert.new_session.id == id)?;
         state.waiting.remove(position)
     }
 
@@ -199,7 +199,7 @@ impl Inner {
         let mut state = self.lock();
         state.has_taker = false;
         let group = state.take_group();
-        let starts = group.iter().map(|waiting| Arc::clone(&waiting.insert.candidate));
+        let starts = group.iter().map(|waiting| Arc::clone(&waiting.insert.new_session));
         state.set_starts(number, starts.collect());
         group
     }
@@ -235,11 +235,11 @@ impl Permit {
             self.stage = Stage::Running;
             self.queue.0.metrics.start_group(group.len());
             let inserts: Vec<_> = group.iter().map(|waiting| waiting.insert.clone()).collect();
-            store::insert_if_eligible(conn, &inserts).await
+            planned::insert_if_eligible(conn, &inserts).await
         });
         match result.await {
             Ok(inserted) => answer(group, |insert| {
-                let is_inserted = inserted.contains(&insert.candidate.id);
+                let is_inserted = inserted.contains(&insert.new_session.id);
                 if is_inserted { Reply::Inserted } else { Reply::NotInserted }
             }),
             Err(error) => self.answer_failure(group, error),
@@ -310,8 +310,8 @@ mod tests {
         sessions::{
             eligibility::{Bounds, User},
             rules::SessionSettings,
-            session::Candidate,
-            start::store::RateLimit,
+            session::{Arm, NewSession},
+            start::planned::RateLimit,
         },
     };
 
@@ -330,18 +330,19 @@ mod tests {
         };
         let now = DateTime::UNIX_EPOCH;
         let bounds = Bounds::at(now, &settings);
-        let candidate = Candidate {
+        let new_session = NewSession {
             id: Uuid::now_v7(),
             user: User { id: UserId::parse(user).unwrap(), plan: None, level: None },
             started_at: now,
             expires_at: now + TimeDelta::minutes(30),
             settings: Arc::new(settings),
             epoch: 0,
+            arm: None,
             idempotency: None,
             in_two_steps,
         };
         let limit = RateLimit { per_minute: 10, counted: false };
-        PlannedInsert { candidate: Arc::new(candidate), bounds, limit }
+        PlannedInsert { new_session: Arc::new(new_session), bounds, limit }
     }
 
     fn queue_with(inserts: impl IntoIterator<Item = PlannedInsert>) -> InsertQueue {
@@ -366,7 +367,7 @@ mod tests {
 
     fn users(queue: &InsertQueue) -> Vec<String> {
         let group = queue.0.take_group(0);
-        group.iter().map(|waiting| waiting.insert.candidate.user.id.as_str().to_owned()).collect()
+        group.iter().map(|waiting| waiting.insert.new_session.user.id.as_str().to_owned()).collect()
     }
 
     #[test]
@@ -385,6 +386,36 @@ mod tests {
         assert_eq!(users(&queue), ["cat"]);
         assert_eq!(users(&queue), ["ana"]);
         assert!(users(&queue).is_empty());
+    }
+
+    #[test]
+    fn a_group_has_one_arm_of_one_rollout() {
+        let with_arm = |user, arm: Option<(Uuid, bool, i32)>| {
+            let insert = insert(user, 1, false);
+            let mut new_session = Arc::into_inner(insert.new_session).unwrap();
+            new_session.arm = arm.map(|(proposal, is_candidate, share_bp)| Arm {
+                proposal,
+                proposal_number: 1,
+                is_candidate,
+                share_bp,
+            });
+            PlannedInsert { new_session: Arc::new(new_session), ..insert }
+        };
+        let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let queue = queue_with([
+            with_arm("ana", Some((first, true, 1_000))),
+            with_arm("ben", Some((first, false, 1_000))),
+            with_arm("cat", None),
+            with_arm("dan", Some((first, true, 5_000))),
+            with_arm("eva", Some((second, true, 1_000))),
+            with_arm("fay", Some((first, true, 1_000))),
+            with_arm("gus", None),
+        ]);
+        assert_eq!(users(&queue), ["ana", "fay"]);
+        assert_eq!(users(&queue), ["ben"]);
+        assert_eq!(users(&queue), ["cat", "gus"]);
+        assert_eq!(users(&queue), ["dan"]);
+        assert_eq!(users(&queue), ["eva"]);
     }
 
     #[test]
@@ -424,10 +455,10 @@ mod tests {
         let queue = queue_with(inserts);
         let mut state = queue.0.lock();
         state.statements = vec![statement(Instant::now())];
-        state.set_starts(1, vec![insert("ana", 1, false).candidate]);
+        state.set_starts(1, vec![insert("ana", 1, false).new_session]);
         let users = |state: &mut State| -> Vec<String> {
             let group = state.take_group();
-            group.iter().map(|member| member.insert.candidate.user.id.to_string()).collect()
+            group.iter().map(|member| member.insert.new_session.user.id.to_string()).collect()
         };
         assert_eq!(users(&mut state), ["ben", "cat"]);
         assert!(!state.has_ready());

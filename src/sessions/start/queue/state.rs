@@ -6,7 +6,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     database::TransactionError,
-    sessions::{session::Candidate, start::store::PlannedInsert},
+    sessions::{session::NewSession, start::planned::PlannedInsert},
 };
 
 /// Statements at a time, without those that are stuck.
@@ -51,12 +51,12 @@ impl State {
 
     /// Whether a statement under way has a start of the same user, and may hold or wait for a lock of the user.
     pub(super) fn is_busy(&self, insert: &PlannedInsert) -> bool {
-        let user = &insert.candidate.user.id;
+        let user = &insert.new_session.user.id;
         let starts = self.statements.iter().flat_map(|statement| &statement.starts);
         starts.into_iter().any(|start| start.user.id == *user)
     }
 
-    pub(super) fn set_starts(&mut self, number: u64, starts: Vec<Arc<Candidate>>) {
+    pub(super) fn set_starts(&mut self, number: u64, starts: Vec<Arc<NewSession>>) {
         let statement = self.statements.iter_mut().find(|statement| statement.number == number);
         if let Some(statement) = statement {
             statement.starts = starts;
@@ -96,7 +96,7 @@ impl State {
 pub(super) struct Statement {
     pub(super) number: u64,
     pub(super) begin: Instant,
-    pub(super) starts: Vec<Arc<Candidate>>,
+    pub(super) starts: Vec<Arc<NewSession>>,
 }
 
 /// A waiting start.
