@@ -16,7 +16,7 @@ use brune::{
     metrics::Metrics,
     outbox::{Sink, Worker},
     settings::{
-        ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, apply_due,
+        ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, SettingsWriter, apply_due,
         remind_of_emergencies,
     },
 };
@@ -62,6 +62,11 @@ impl Instance {
     pub(crate) async fn try_due_proposals(&self) -> Result<Vec<(i64, DueOutcome)>, ProposalError> {
         let can_roll_out = || self.state.fleet.can_read(&self.state.pool, FeatureLevel::Rollouts);
         apply_due(&self.state.settings_writer(), can_roll_out).await
+    }
+
+    /// Takes steps as the rule of a rollout does.
+    pub(crate) fn settings_writer(&self) -> SettingsWriter {
+        self.state.settings_writer()
     }
 
     /// Enqueues every due reminder of an emergency, as the worker of the instance does at each interval.
