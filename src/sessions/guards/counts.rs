@@ -51,9 +51,10 @@ pub(super) struct Failures(Vec<(Guard, ArmCounts)>);
 impl Failures {
     /// Adds users of one guard and share.
     pub(super) fn add(&mut self, guard: Guard, users: ArmCounts) {
-        let counts = self.0.iter_mut().find(|(counted, counts)| {
-            *counted == guard && counts.share == users.share
-        });
+        let counts = self
+            .0
+            .iter_mut()
+            .find(|(counted, counts)| *counted == guard && counts.share == users.share);
         if let Some((_, counts)) = counts {
             counts.candidate = counts.candidate.saturating_add(users.candidate);
             counts.control = counts.control.saturating_add(users.control);
@@ -64,9 +65,10 @@ impl Failures {
 
     /// Removes users that were added before.
     pub(super) fn remove(&mut self, guard: Guard, users: ArmCounts) {
-        let counts = self.0.iter_mut().find(|(counted, counts)| {
-            *counted == guard && counts.share == users.share
-        });
+        let counts = self
+            .0
+            .iter_mut()
+            .find(|(counted, counts)| *counted == guard && counts.share == users.share);
         if let Some((_, counts)) = counts {
             counts.candidate = counts.candidate.saturating_sub(users.candidate);
             counts.control = counts.control.saturating_sub(users.control);
@@ -89,7 +91,8 @@ impl Failures {
 
     /// Returns the evidence of every guard.
     pub(super) fn all_evidence(&self) -> Vec<GuardEvidence> {
-        let evidence = |guard: &Guard| GuardEvidence { guard: *guard, evidence: self.evidence(*guard) };
+        let evidence =
+            |guard: &Guard| GuardEvidence { guard: *guard, evidence: self.evidence(*guard) };
         Guard::ALL.iter().map(evidence).collect()
     }
 }
@@ -125,7 +128,8 @@ mod tests {
 
     #[test]
     fn users_are_summed_over_shares() {
-        let users = Users { by_share: vec![counts(10, 5, 45), counts(50, 20, 21)], stage_candidate: 7 };
+        let users =
+            Users { by_share: vec![counts(10, 5, 45), counts(50, 20, 21)], stage_candidate: 7 };
         let expected = UserCounts { candidate: 25, control: 66, stage_candidate: 7 };
         assert_eq!(users.counts(), expected);
         assert_eq!(users.evidence(), Evidence::of_wrong_assignment(&users.by_share));

@@ -40,7 +40,8 @@ pub async fn end_candidate_sessions(
     for _ in 0..MAX_BATCHES {
         let messages = messages(outbox);
         let end = async |conn: &mut Connection| {
-            store::end_candidate_sessions(conn, rollout.id, by.actor(), BATCH.into(), &messages).await
+            store::end_candidate_sessions(conn, rollout.id, by.actor(), BATCH.into(), &messages)
+                .await
         };
         let ended = database::execute_autocommit(pool, deadline, end).await?;
         if ended > 0 {

@@ -94,7 +94,8 @@ mod tests {
             failures.evidence(Guard::CutShort).value()
         };
         let actual: Vec<_> = history.iter().map(|entry| entry.evidence.to_string()).collect();
-        let expected = [evidence(2, 1), evidence(1, 0), evidence(2, 2)].map(|value| value.to_string());
+        let expected =
+            [evidence(2, 1), evidence(1, 0), evidence(2, 2)].map(|value| value.to_string());
         assert_eq!(actual, expected);
         assert_eq!(total.of(Guard::StartFailed), (2, 2), "the total is unchanged");
     }

@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     proposals::HeldReason,
-    rollouts::{
-        self, Decision, Evidence, Guard, GuardEvidence, Observation, WaitsFor,
-    },
+    rollouts::{self, Decision, Evidence, Guard, GuardEvidence, Observation, WaitsFor},
     sessions::guards::{
         counts::{Failures, Users},
         rollout::Rollout,
@@ -92,7 +90,7 @@ impl Reading {
             assignment: users.map_or(Evidence::NEUTRAL, Users::evidence),
             candidate_users: users.map_or(0, |users| users.stage_candidate),
             stage_minutes: rollout.stage_minutes,
-            rollout_minutes: rollout.rollout_minutes,
+            rollout_minutes: rollout.total_minutes,
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Rollout {
     /// Whole minutes since the stage began or was resumed, by the database's clock.
     pub(super) stage_minutes: u32,
     /// Whole minutes since the rollout began or was resumed, by the database's clock.
-    pub(super) rollout_minutes: u32,
+    pub(super) total_minutes: u32,
     /// Whether the rollout began in another database, of which this database is a copy.
     pub(super) is_restored: bool,
 }

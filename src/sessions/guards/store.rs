@@ -28,7 +28,7 @@ struct Row {
     resumed_at: Option<DateTime<Utc>>,
     held_reason: Option<String>,
     stage_minutes: i64,
-    rollout_minutes: i64,
+    total_minutes: i64,
     is_restored: bool,
 }
 
@@ -36,7 +36,7 @@ impl Row {
     fn into_rollout(self) -> sqlx::Result<Rollout> {
         let held = self.held_reason.map(|name| {
             let held = HeldReason::parse(&name);
-            held.ok_or_else(|| unreadable(format!("the reason {name} of a hold")))
+            held.ok_or_else(|| unreadable(&format!("the reason {name} of a hold")))
         });
         Ok(Rollout {
             id: self.id,
@@ -49,13 +49,13 @@ impl Row {
             resumed_at: self.resumed_at,
             held: held.transpose()?,
             stage_minutes: whole(self.stage_minutes),
-            rollout_minutes: whole(self.rollout_minutes),
+            total_minutes: whole(self.total_minutes),
             is_restored: self.is_restored,
         })
     }
 }
 
-fn unreadable(what: String) -> sqlx::Error {
+fn unreadable(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("cannot read {what}").into())
 }
 
@@ -66,18 +66,18 @@ fn whole(number: i64) -> u32 {
 
 fn share(basis_points: i32) -> sqlx::Result<Share> {
     let share = u16::try_from(basis_points).ok().and_then(Share::from_basis_points);
-    share.ok_or_else(|| unreadable(format!("the share of {basis_points} basis points")))
+    share.ok_or_else(|| unreadable(&format!("the share of {basis_points} basis points")))
 }
 
 fn guard(name: &str) -> sqlx::Result<Guard> {
-    Guard::parse(name).ok_or_else(|| unreadable(format!("the guard {name}")))
+    Guard::parse(name).ok_or_else(|| unreadable(&format!("the guard {name}")))
 }
 
 /// Reads the plan of an edition, in which every default is written out.
 fn plan(plan: Option<Value>) -> sqlx::Result<Plan> {
     let draft: PlanDraft = serde_json::from_value(plan.unwrap_or_default())
         .map_err(|err| sqlx::Error::Decode(err.into()))?;
-    draft.validate(&[], "").map_err(|_| unreadable("the plan of a rollout".to_owned()))
+    draft.validate(&[], "").map_err(|_| unreadable("the plan of a rollout"))
 }
 
 /// Returns the users of one arm at one share.
@@ -104,7 +104,7 @@ pub(super) async fn find(
           floor(extract(epoch from clock_timestamp() - greatest(p.stage_since, p.resumed_at)) / 60)::bigint
             as "stage_minutes!",
           floor(extract(epoch from clock_timestamp() - greatest(p.rolling_since, p.resumed_at)) / 60)::bigint
-            as "rollout_minutes!",
+            as "total_minutes!",
           p.origin is distinct from brune_rollout_origin() as "is_restored!"
         from brune_proposal p
         join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
@@ -299,10 +299,7 @@ pub(super) async fn traffic_since(
 }
 
 /// Returns the traffic since `since`: new users by hour, and failing users by guard.
-pub(super) async fn traffic(
-    conn: &mut Connection,
-    since: DateTime<Utc>,
-) -> sqlx::Result<Traffic> {
+pub(super) async fn traffic(conn: &mut Connection, since: DateTime<Utc>) -> sqlx::Result<Traffic> {
     // The number of rows depends on the period, so a generic plan would expect too few.
     conn.plan_each_time();
     let hours = sqlx::query!(

@@ -133,7 +133,8 @@ impl RolloutWorker {
 
     /// Reads the counts. What cannot be read is `None` in the result, and logged.
     async fn read(&mut self, rollout: &Rollout, counts_users: bool) -> Reading {
-        let mark = async |conn: &mut Connection| store::fail_abandoned_starts(conn, rollout.id).await;
+        let mark =
+            async |conn: &mut Connection| store::fail_abandoned_starts(conn, rollout.id).await;
         // First: a candidate that kills the process never reports its failures.
         let marked = database::execute_autocommit(&self.pool, Deadline::standard(), mark).await;
         let count = async |conn: &mut Connection| store::failures(conn, rollout.id).await;
@@ -180,11 +181,13 @@ impl RolloutWorker {
 
     /// Returns whether the settings of both arms are valid.
     async fn validity(&self, rollout: &Rollout) -> Validity {
-        if !self.settings.is_valid() {
-            return Validity::CurrentInvalid;
-        }
-        if self.is_candidate_valid(rollout) {
+        let is_current_valid = self.settings.is_valid();
+        if is_current_valid && self.is_candidate_valid(rollout) {
             return Validity::Valid;
+        }
+        // Only a revert is left to decide, so the next regular reload is early enough.
+        if !is_current_valid && rollout.held.is_some() {
+            return Validity::CurrentInvalid;
         }
         // The settings of this instance may be old, and a revert is final.
         match settings::refresh(&self.pool, &self.settings).await {
@@ -265,7 +268,8 @@ impl RolloutWorker {
     }
 
     fn set_gauges(&self, rollout: &Rollout, reading: &Reading) {
-        let elapsed = |since: Option<Instant>| since.map_or(Duration::ZERO, |since| since.elapsed());
+        let elapsed =
+            |since: Option<Instant>| since.map_or(Duration::ZERO, |since| since.elapsed());
         let metrics = self.metrics.rollouts();
         metrics.set(&RolloutGauges {
             share: rollout.share.probability(),
@@ -302,7 +306,9 @@ pub async fn guard_rollouts(mut worker: RolloutWorker, interval: Duration) {
             count_at = Instant::now() + worker.count_pause();
         }
         match &result {
-            Err(error) if is_healthy => warn!(%error, "the running rollout cannot be read; next try in {interval:?}"),
+            Err(error) if is_healthy => {
+                warn!(%error, "the running rollout cannot be read; next try in {interval:?}");
+            }
             Ok(_) if !is_healthy => info!("the running rollout can be read again"),
             _ => (),
         }
