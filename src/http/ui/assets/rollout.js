@@ -8,7 +8,7 @@ import { morph } from './live-table.js';
 import { badge, definitionList, link, muted, revisionLink, table, tableRow } from './page.js';
 import { errorAlert } from './parts.js';
 import { evidenceChart, evidenceScale, formatEvidence } from './rollout-chart.js';
-import { openEndSessionsDialog, openRolloutDialog, rolloutPath } from './rollout-dialogs.js';
+import { openEndSessionsDialog, openRolloutDialog, rolloutPath, stateOf } from './rollout-dialogs.js';
 import { previewElements } from './rollout-preview.js';
 import { GUARDS, guardTitle, heldText, isPromotion, revertText, rolloutSteps } from './rollout-text.js';
 import { loadSettings } from './store.js';
@@ -56,8 +56,11 @@ export class RolloutSection {
   }
 
   async loadRollout() {
+    const previous = this.rollout;
     this.rollout = await fetchJson(rolloutPath(this.number), null, { signal: this.signal });
     this.draw();
+    // The rule or another person has moved the rollout: the banners tell the new state.
+    if (previous && stateOf(previous) !== stateOf(this.rollout)) emit('proposals');
   }
 
   draw() {
