@@ -123,6 +123,8 @@ await journey(async (page) => {
   await dialog.getByLabel('Reason').fill('fifty');
   await dialog.getByRole('button', { name: 'Propose 1 change' }).click();
   await dialog.getByRole('group', { name: 'Cooldown minutes' }).getByRole('radio', { name: 'Keep mine' }).check();
+  // Few notices are shown at a time: a notice of the change that arrived later would replace the notice of the proposal.
+  await banners.getByText('ben changed Cooldown minutes').waitFor();
   await dialog.getByRole('button', { name: 'Continue' }).click();
   await dialog.getByRole('button', { name: 'Propose 1 change' }).click();
   await banners.getByText('Proposed as proposal 5').waitFor();
