@@ -1,6 +1,11 @@
 //! Guarded rollouts: a proposal takes effect for a share of the users first.
 
+mod arms;
+mod fence;
 mod invariants;
+mod rolling;
+mod starts;
+mod storm;
 
 use sqlx::AssertSqlSafe;
 
