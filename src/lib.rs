@@ -22,9 +22,9 @@
 //! | [`audit`] | who changed what, when, why, in which request | append-only, each entry chained to the previous one |
 //! | [`idempotency`] | the first response to a write, for repeated requests | stored in the transaction of the write |
 //! | [`outbox`] | messages to other services | enqueued in the transaction of the change, delivered afterwards |
-//! | [`proposals`] | records of changes that wait for approval or for their time | the database enforces who approves what |
-//! | [`releases`] | names of revisions | hold no values: the audit trail has them |
 //! | [`rollouts`] | the rule of a guarded rollout: the arm of a user, the evidence of harm, the next step | pure: counts in, a decision out |
+//! | [`proposals`] | records of changes that wait for approval or for their time, and of rollouts | the database enforces who approves what |
+//! | [`releases`] | names of revisions | hold no values: the audit trail has them |
 //! | [`secret_scanner`] | detection of secrets in texts | every stored text is scanned first |
 //! | [`settings`] | values that change while the service runs | see below |
 //! | [`fleet`] | the running instances and the revision each has applied | an instance writes only its own row |
@@ -249,12 +249,12 @@ pub mod audit;
 pub mod idempotency;
 pub mod outbox;
 
+// The rule of changes that take effect for some users first.
+pub mod rollouts;
+
 // Changes that wait for other people, or for their time, and names of revisions.
 pub mod proposals;
 pub mod releases;
-
-// The rule of changes that take effect for some users first.
-pub mod rollouts;
 
 // The check of every text before it is stored.
 pub mod secret_scanner;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config,
     database::TransactionError,
-    fleet,
+    fleet::{self, FeatureLevel},
     http::AppState,
     outbox::{self, Sink, Worker},
     proposals, secrets,
@@ -70,7 +70,13 @@ impl BackgroundTasks {
     /// Applies proposals whose time has come.
     pub fn apply_due_proposals(&mut self, state: &AppState, interval: Duration) {
         let metrics = state.metrics.clone();
-        self.spawn(settings::apply_due_proposals(state.settings_writer(), metrics, interval));
+        let writer = state.settings_writer();
+        let (fleet, pool) = (state.fleet.clone(), state.pool.clone());
+        let can_roll_out = move || {
+            let (fleet, pool) = (fleet.clone(), pool.clone());
+            async move { fleet.can_read(&pool, FeatureLevel::Rollouts).await }
+        };
+        self.spawn(settings::apply_due_proposals(writer, metrics, interval, can_roll_out));
     }
 
     /// Counts proposals for the metrics.

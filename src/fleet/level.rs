@@ -10,11 +10,13 @@ use uuid::Uuid;
 pub enum FeatureLevel {
     /// Entries of the audit trail with the action `decision`.
     Decisions = 1,
+    /// Proposals that roll out, and session starts with the values of a rollout.
+    Rollouts = 2,
 }
 
 impl FeatureLevel {
     /// The level of this release.
-    pub(super) const OWN: Self = Self::Decisions;
+    pub(super) const OWN: Self = Self::Rollouts;
 
     /// Returns the number in the row of an instance.
     pub(super) fn number(self) -> i16 {

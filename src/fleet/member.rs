@@ -120,6 +120,18 @@ impl Fleet {
             .await
     }
 
+    /// Whether every live instance can read data of `level`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn can_read(
+        &self,
+        pool: &Pool,
+        level: FeatureLevel,
+    ) -> Result<bool, TransactionError> {
+        Ok(self.outdated(pool, level).await?.is_empty())
+    }
+
     /// Deletes the row, so that no writer waits for this instance anymore.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The check that every running instance can read what a request stores.
+//! The checks that every running instance can read what a request stores.
 
 use axum::{
     extract::{FromRef, FromRequestParts},
@@ -9,6 +9,7 @@ use crate::{
     database::Pool,
     fleet::{FeatureLevel, Fleet},
     http::problem::Problem,
+    settings::{self, SettingsWriter},
 };
 
 /// Rejects a request while an instance runs whose history cannot list entries with the action `decision`.
@@ -27,6 +28,46 @@ where
     async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Problem> {
         let pool = Pool::from_ref(state);
         let outdated = Fleet::from_ref(state).outdated(&pool, FeatureLevel::Decisions).await?;
-        if outdated.is_empty() { Ok(Self) } else { Err(Problem::fleet_outdated(outdated)) }
+        let consequence = "could not list the history anymore";
+        let problem = |outdated| Problem::fleet_outdated(outdated, consequence);
+        if outdated.is_empty() { Ok(Self) } else { Err(problem(outdated)) }
+    }
+}
+
+/// Rejects the beginning of a rollout while an instance runs that does not know rollouts: its session starts would have no
+/// arm, and it could not read the proposal.
+pub(in crate::http) struct RolloutFleet {
+    pool: Pool,
+    fleet: Fleet,
+}
+
+impl<S> FromRequestParts<S> for RolloutFleet
+where
+    S: Send + Sync,
+    Pool: FromRef<S>,
+    Fleet: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self { pool: Pool::from_ref(state), fleet: Fleet::from_ref(state) })
+    }
+}
+
+impl RolloutFleet {
+    /// Requires that every running instance knows rollouts, if the application of the edition would begin one.
+    pub(in crate::http) async fn require(
+        &self,
+        writer: &SettingsWriter,
+        (number, edition): (i64, i32),
+    ) -> Result<(), Problem> {
+        if !settings::begins_rollout(writer, number, edition).await? {
+            return Ok(());
+        }
+        let outdated = self.fleet.outdated(&self.pool, FeatureLevel::Rollouts).await?;
+        if outdated.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::fleet_outdated(outdated, "do not know rollouts"))
     }
 }

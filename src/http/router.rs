@@ -60,6 +60,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(proposals::give_verdict))
         .routes(routes!(proposals::apply))
         .routes(routes!(proposals::withdraw))
+        .routes(routes!(proposals::move_rollout))
         .routes(routes!(freezes::list, freezes::freeze))
         .routes(routes!(freezes::end))
         .merge(release_routes())

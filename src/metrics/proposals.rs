@@ -10,9 +10,19 @@ use prometheus_client::{
 
 use crate::metrics::register::{counters, gauge};
 
-/// The outcomes of a due proposal: applied, the reasons of a failure, or the reasons of a later try.
-const DUE_OUTCOMES: [&str; 8] =
-    ["applied", "stale", "invalid", "missed", "not_approved", "predecessor", "frozen", "postponed"];
+/// The outcomes of a due proposal: applied, its rollout begun, the reasons of a failure, or the reasons of a later try.
+const DUE_OUTCOMES: [&str; 10] = [
+    "applied",
+    "begun",
+    "stale",
+    "invalid",
+    "missed",
+    "not_approved",
+    "predecessor",
+    "frozen",
+    "waiting",
+    "postponed",
+];
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DueLabels {

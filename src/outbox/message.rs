@@ -26,6 +26,8 @@ string_enum! {
         ProposalSettled = "proposal.settled",
         /// Settings were changed without the approvals, in an emergency that nobody else has acknowledged.
         ProposalBypassed = "proposal.bypassed",
+        /// A rollout began, was widened, held, resumed or reverted, or its change was applied for everybody.
+        RolloutMoved = "rollout.moved",
         /// All session starts were stopped, or resumed.
         StartsStopped = "starts.stopped",
         /// A session became active.

@@ -10,6 +10,7 @@ mod emergency;
 mod freeze;
 mod page;
 mod record;
+mod rollout;
 mod store;
 mod verdict;
 mod verify;
@@ -20,8 +21,12 @@ pub use emergency::{UnacknowledgedEmergency, next_unacknowledged, record_emergen
 pub use freeze::{Freeze, FreezeError, active_freeze, end_freeze, freeze, freezes};
 pub use page::{Cursor, Filter, Page, Summary, page};
 pub use record::{
-    Applied, ApprovalStatus, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue, State,
-    Verdict, VerdictKind,
+    Applied, ApprovalStatus, Edition, Failure, HeldReason, NewEdition, Plan, Proposal,
+    ProposedValue, RevertCause, Rollout, RolloutEvent, State, Verdict, VerdictKind,
+};
+pub use rollout::{
+    CandidateSessions, RolloutStepRecord, advance_rollout, begin_rollout, candidate_sessions,
+    hold_rollout, mark_reverted, resume_rollout, rolling_number,
 };
 pub use store::{
     find, find_edition, insert, insert_edition, is_author, mark_applied, mark_failed,

@@ -8,7 +8,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::text::string_enum;
+use crate::{
+    rollouts::{HoldReason, PlanDraft},
+    text::string_enum,
+};
 
 string_enum! {
     /// The state of a proposal. There is no state "approved": it is computed from the verdicts.
@@ -24,6 +27,10 @@ string_enum! {
         Applied = "applied",
         /// Withdrawn by a person.
         Withdrawn = "withdrawn",
+        /// Rolls out: new sessions of a share of the users have the proposed values.
+        Rolling = "rolling",
+        /// The rollout ended without an application.
+        Reverted = "reverted",
     }
 }
 
@@ -43,6 +50,81 @@ string_enum! {
         NotApproved = "not_approved",
         /// The proposal of `after` was not applied.
         Predecessor = "predecessor",
+    }
+}
+
+string_enum! {
+    /// A step of a rollout.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum RolloutEvent {
+        /// The rollout began.
+        Begun = "begun",
+        /// The next stage began.
+        Widened = "widened",
+        /// The share stays until a person decides.
+        Held = "held",
+        /// A person ended the hold.
+        Resumed = "resumed",
+        /// The rollout ended: nobody gets the proposed values.
+        Reverted = "reverted",
+        /// The change was applied for everybody.
+        Promoted = "promoted",
+    }
+}
+
+string_enum! {
+    /// Why a rollout is held.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    #[schema(as = RolloutHeldReason)]
+    pub enum HeldReason {
+        /// A person held the rollout.
+        Person = "person",
+        /// Three times the users of the stage did not make the evidence clear.
+        Inconclusive = "inconclusive",
+        /// The hours of the plan have passed.
+        MaxHours = "max_hours",
+        /// The share of candidate users is not the share of the stage.
+        AssignmentOff = "assignment_off",
+        /// The last stage is complete, and the plan leaves the promotion to a person.
+        Completed = "completed",
+        /// The counts could not be read for minutes.
+        Unreadable = "unreadable",
+        /// The change can no longer be applied.
+        Invalid = "invalid",
+        /// The change no longer has its approvals.
+        NotApproved = "not_approved",
+        /// The database was restored from a copy: the users of the rollout are elsewhere.
+        Restored = "restored",
+    }
+}
+
+impl From<HoldReason> for HeldReason {
+    fn from(reason: HoldReason) -> Self {
+        match reason {
+            HoldReason::Inconclusive => Self::Inconclusive,
+            HoldReason::MaxHours => Self::MaxHours,
+            HoldReason::AssignmentOff => Self::AssignmentOff,
+            HoldReason::Completed => Self::Completed,
+        }
+    }
+}
+
+string_enum! {
+    /// Why a rollout was reverted.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    #[schema(as = RolloutRevertCause)]
+    pub enum RevertCause {
+        /// A guard proved harm.
+        Guard = "guard",
+        /// A person reverted the rollout.
+        Person = "person",
+        /// An emergency changed a setting of the rollout.
+        Emergency = "emergency",
+        /// The settings with the change were invalid.
+        Invalid = "invalid",
     }
 }
 
@@ -73,6 +155,10 @@ pub struct Plan {
     /// The number of the proposal on whose result this one builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<i64>,
+    /// How the change is rolled out, with every default written out; absent for a change that takes effect for everybody
+    /// at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<PlanDraft>,
 }
 
 /// A value of an edition.
@@ -117,8 +203,43 @@ pub struct Proposal {
     pub ended_at: Option<DateTime<Utc>>,
     /// Why the proposal failed.
     pub failure: Option<Failure>,
+    /// The rollout, also after its end.
+    pub rollout: Option<Rollout>,
     /// The database's clock at the read.
     pub read_at: DateTime<Utc>,
+}
+
+/// The state of a rollout that has begun.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    /// The stage, from 1.
+    pub stage: i16,
+    /// The share of candidate users in basis points.
+    pub share_bp: i32,
+    /// When the rollout began.
+    pub rolling_since: DateTime<Utc>,
+    /// When the stage began.
+    pub stage_since: DateTime<Utc>,
+    /// When the rollout was last resumed.
+    pub resumed_at: Option<DateTime<Utc>>,
+    /// Why the rollout is held, if held.
+    pub held: Option<HeldReason>,
+    /// When the rollout was held, if held.
+    pub held_since: Option<DateTime<Utc>>,
+    /// Why the rollout was reverted, if reverted.
+    pub revert_cause: Option<RevertCause>,
+    /// The author of the last step.
+    pub step_by: String,
+    /// The reason of the last step.
+    pub step_reason: String,
+}
+
+impl Rollout {
+    /// Returns the share of candidate users in percent.
+    #[must_use]
+    pub fn percent(&self) -> i32 {
+        self.share_bp / 100
+    }
 }
 
 /// The content of a proposal.
@@ -205,9 +326,11 @@ impl ApprovalStatus {
 
 /// How a proposal was applied.
 #[derive(Debug, Clone, Copy)]
-pub struct Applied {
+pub struct Applied<'a> {
     /// The revision of the change.
     pub revision: i64,
     /// Whether the proposal was applied as an emergency, without its approvals.
     pub is_emergency: bool,
+    /// Of a rollout that ended by the rule: the counts and the evidence.
+    pub evidence: Option<&'a Value>,
 }

@@ -10,32 +10,60 @@ use crate::{
     audit::Actor,
     database::Connection,
     proposals::record::{
-        Applied, Edition, Failure, NewEdition, Plan, Proposal, ProposedValue, State,
+        Applied, Edition, Failure, HeldReason, NewEdition, Plan, Proposal, ProposedValue,
+        RevertCause, Rollout, State,
     },
 };
 
 /// A row of `brune_proposal`.
-pub(super) struct Row {
-    pub(super) id: Uuid,
-    pub(super) number: i64,
-    pub(super) state: String,
-    pub(super) edition: i32,
-    pub(super) created_by: String,
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) due_at: Option<DateTime<Utc>>,
-    pub(super) bypassed_by: Option<String>,
-    pub(super) applied_revision: Option<i64>,
-    pub(super) ended_by: Option<String>,
-    pub(super) end_reason: Option<String>,
-    pub(super) ended_at: Option<DateTime<Utc>>,
-    pub(super) failure: Option<String>,
-    pub(super) read_at: Option<DateTime<Utc>>,
+struct Row {
+    id: Uuid,
+    number: i64,
+    state: String,
+    edition: i32,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    due_at: Option<DateTime<Utc>>,
+    bypassed_by: Option<String>,
+    applied_revision: Option<i64>,
+    ended_by: Option<String>,
+    end_reason: Option<String>,
+    ended_at: Option<DateTime<Utc>>,
+    failure: Option<String>,
+    stage: Option<i16>,
+    share_bp: Option<i32>,
+    rolling_since: Option<DateTime<Utc>>,
+    stage_since: Option<DateTime<Utc>>,
+    resumed_at: Option<DateTime<Utc>>,
+    held_reason: Option<String>,
+    held_since: Option<DateTime<Utc>>,
+    revert_cause: Option<String>,
+    step_by: Option<String>,
+    step_reason: Option<String>,
+    read_at: Option<DateTime<Utc>>,
 }
 
 impl Row {
-    pub(super) fn into_proposal(self) -> sqlx::Result<Proposal> {
+    /// Returns the rollout of a proposal whose rollout has begun.
+    fn rollout(&self) -> Option<Rollout> {
+        Some(Rollout {
+            stage: self.stage?,
+            share_bp: self.share_bp?,
+            rolling_since: self.rolling_since?,
+            stage_since: self.stage_since?,
+            resumed_at: self.resumed_at,
+            held: self.held_reason.as_deref().and_then(HeldReason::parse),
+            held_since: self.held_since,
+            revert_cause: self.revert_cause.as_deref().and_then(RevertCause::parse),
+            step_by: self.step_by.clone().unwrap_or_default(),
+            step_reason: self.step_reason.clone().unwrap_or_default(),
+        })
+    }
+
+    fn into_proposal(self) -> sqlx::Result<Proposal> {
         let unknown = |text: &str| sqlx::Error::Decode(format!("unknown state {text}").into());
         let state = State::parse(&self.state).ok_or_else(|| unknown(&self.state))?;
+        let rollout = self.rollout();
         Ok(Proposal {
             id: self.id,
             number: self.number,
@@ -50,6 +78,7 @@ impl Row {
             end_reason: self.end_reason,
             ended_at: self.ended_at,
             failure: self.failure.as_deref().and_then(Failure::parse),
+            rollout,
             read_at: self.read_at.unwrap_or(self.created_at),
         })
     }
@@ -61,7 +90,8 @@ pub async fn find(conn: &mut Connection, number: i64) -> sqlx::Result<Option<Pro
         Row,
         r#"
         select id, number, state, edition, created_by, created_at, due_at, bypassed_by, applied_revision, ended_by,
-          end_reason, ended_at, failure, clock_timestamp() as read_at
+          end_reason, ended_at, failure, stage, share_bp, rolling_since, stage_since, resumed_at, held_reason, held_since,
+          revert_cause, step_by, step_reason, clock_timestamp() as read_at
         from brune_proposal where number = $1
         "#,
         number,
@@ -194,13 +224,13 @@ pub async fn mark_applied(
     conn: &mut Connection,
     number: i64,
     actor: &Actor,
-    applied: Applied,
+    applied: Applied<'_>,
 ) -> sqlx::Result<()> {
     let bypassed_by = applied.is_emergency.then(|| actor.user.as_str());
     sqlx::query!(
         r#"
         update brune_proposal set state = 'applied', applied_revision = $2, bypassed_by = $3, ended_by = $4,
-          end_reason = $5, end_request_id = $6
+          end_reason = $5, end_request_id = $6, evidence = $7
         where number = $1
         "#,
         number,
@@ -209,6 +239,7 @@ pub async fn mark_applied(
         actor.user.as_str(),
         actor.reason.as_str(),
         actor.request.as_str(),
+        applied.evidence,
     )
     .execute(conn)
     .await?;

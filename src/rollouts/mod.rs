@@ -23,7 +23,10 @@ mod traffic;
 
 pub use assignment::{BUCKETS, Share, bucket, is_candidate};
 pub use evidence::{ArmCounts, Evidence, failures_until};
-pub use plan::{Guard, MAX_STAGES, OnCompletion, Plan, PlanDraft, Stage, StageDraft};
+pub use plan::{
+    Guard, MAX_HOURS, MAX_MINUTES, MAX_STAGES, MAX_USERS, OnCompletion, Plan, PlanDraft, Stage,
+    StageDraft,
+};
 pub use preview::{Preview, PreviewRow, StagePreview, preview};
 pub use rule::{
     ASSIGNMENT_THRESHOLD, Decision, GuardEvidence, HoldReason, Observation, WaitsFor, Zone, decide,

@@ -16,13 +16,13 @@ use crate::{
 pub const MAX_STAGES: usize = 10;
 
 /// The maximum of candidate users of a stage.
-const MAX_USERS: i64 = 100_000;
+pub const MAX_USERS: i64 = 100_000;
 
 /// The maximum of minutes of a stage: a week.
-const MAX_MINUTES: i64 = 7 * 24 * 60;
+pub const MAX_MINUTES: i64 = 7 * 24 * 60;
 
 /// The maximum of hours of a rollout: 30 days.
-const MAX_HOURS: i64 = 30 * 24;
+pub const MAX_HOURS: i64 = 30 * 24;
 
 /// The hours after which a rollout is held, by default.
 const DEFAULT_MAX_HOURS: i64 = 72;
@@ -71,8 +71,9 @@ string_enum! {
 }
 
 /// A stage as received: not validated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RolloutStage)]
 pub struct StageDraft {
     /// The share in percent.
     pub share: i64,
@@ -83,8 +84,9 @@ pub struct StageDraft {
 }
 
 /// A plan as received: not validated. Every part has a default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RolloutPlan)]
 pub struct PlanDraft {
     /// The stages.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,7 +23,7 @@ pub use page::{Cursor, Page, page};
 pub use pins::{Pin, Pins, pins};
 pub use plans::{PlanUnavailable, Plans};
 pub use realtime::{MintedSecret, Realtime, RealtimeError};
-pub use rules::{KEYS, SessionSettings, are_declared};
+pub use rules::{KEYS, SessionSettings, are_declared, decide_eligibility};
 pub use session::{Arm, Filter, Outcome, Session, Status};
 pub use start::{Error, Request, SessionStarter, Started, forget_attempts, start};
 pub use stop::{StartsState, StartsWriter, Stop, StopError, starts_state, watch_stop};

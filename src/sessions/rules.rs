@@ -19,6 +19,14 @@ pub const KEYS: [&str; 9] = [
 pub(super) const DECIDING_KEYS: [&str; 5] =
     [COOLDOWN, MAX_PER_DAY, REQUIRE_PLAN, ALLOWED_LEVELS, MAX_MINUTES];
 
+/// The keys that decide who may start a session.
+const ELIGIBILITY_KEYS: [&str; 4] = [COOLDOWN, MAX_PER_DAY, REQUIRE_PLAN, ALLOWED_LEVELS];
+
+/// Whether one of `keys` decides who may start a session.
+pub fn decide_eligibility<'k>(mut keys: impl Iterator<Item = &'k str>) -> bool {
+    keys.any(|key| ELIGIBILITY_KEYS.contains(&key))
+}
+
 /// Whether `schema` declares every key that a session start requires. Declarations may change while the service runs.
 #[must_use]
 pub fn are_declared(schema: &Schema) -> bool {

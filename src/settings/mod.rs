@@ -84,9 +84,10 @@ pub use import::{
 pub use json_schema::json_schema;
 pub use preview::Preview;
 pub use proposal::{
-    Block, DueOutcome, EditionId, Error as ProposalError, NewVerdict, Overlap, Person,
-    ProposalChange, ProposalView, ProposedChange, apply_due, apply_due_proposals, find_proposal,
-    remind_of_emergencies,
+    Block, DueOutcome, EditionId, Error as ProposalError, HeldView, NewVerdict, Overlap, Person,
+    ProposalChange, ProposalView, ProposedChange, RolloutAction, RolloutEnd, RolloutOutcome,
+    RolloutPosition, RolloutView, RuleOutcome, RuleStep, apply_due, apply_due_proposals,
+    begins_rollout, find_proposal, find_rollout, remind_of_emergencies,
 };
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,

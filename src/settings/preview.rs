@@ -76,7 +76,7 @@ async fn proposed_edits(conn: &mut Connection, number: i64) -> Result<Vec<Edit>,
         let proposal = proposals::find(conn, current).await?;
         let proposal = proposal.ok_or(ProposalError::NotFound(current))?;
         // The changes of a predecessor that was applied are part of the current settings.
-        if current != number && proposal.state != State::Open {
+        if current != number && !matches!(proposal.state, State::Open | State::Rolling) {
             break;
         }
         let content = proposals::find_edition(conn, proposal.id, proposal.edition).await?;

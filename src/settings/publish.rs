@@ -11,6 +11,7 @@ use crate::{
     secret_scanner::SecretScanner,
     settings::{
         catalog::Catalog,
+        change,
         entry::StoredSetting,
         history,
         rules::{self, Violation},
@@ -123,6 +124,10 @@ async fn execute(
             )
         };
         return Err(Error::Conflict(exposed.into_iter().map(problem).collect()));
+    }
+    let rolling = change::rollout_problems(conn, &declared, &catalog.schema).await?;
+    if !rolling.is_empty() {
+        return Err(Error::Conflict(rolling));
     }
     if !dry_run {
         write(conn, catalog, &plan).await?;

@@ -151,14 +151,8 @@ impl SettingsWriter {
 
     /// Returns the result of a dry run without changes, at the current revision.
     async fn no_changes(&self) -> Result<ChangeResult, TransactionError> {
-        Ok(ChangeResult {
-            revision: read::revision(&self.pool).await?,
-            dry_run: true,
-            changed: Vec::new(),
-            unchanged: Vec::new(),
-            ignored: Vec::new(),
-            proposal: None,
-        })
+        let revision = read::revision(&self.pool).await?;
+        Ok(ChangeResult { dry_run: true, ..ChangeResult::unchanged(revision) })
     }
 
     async fn restore(

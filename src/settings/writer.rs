@@ -13,6 +13,7 @@ use crate::{
     database::{Connection, Deadline, OnSuccess, Pool, Retry, Transaction, TransactionError},
     idempotency,
     outbox::Outbox,
+    proposals::RolloutEvent,
     secret_scanner::{SecretKind, SecretScanner},
     settings::{
         change::{
@@ -230,6 +231,10 @@ impl SettingsWriter {
                 // The proposal of an emergency has one edition.
                 let content = (proposal, 1);
                 change::enqueue_emergency(conn, outbox, scanner, actor, content, &result).await?;
+            }
+            if let Some(number) = result.reverted {
+                let moved = (number, RolloutEvent::Reverted);
+                change::enqueue_rollout_moved(conn, outbox, scanner, moved, actor, None).await?;
             }
             if !result.ignored.is_empty() {
                 change::enqueue_refused(conn, outbox, actor, &result.ignored).await?;

@@ -11,7 +11,7 @@ use brune::{
     clock::Shift,
     config::Delivery,
     database::Pool,
-    fleet::{self, Fleet},
+    fleet::{self, FeatureLevel, Fleet},
     http::{AppState, Streams},
     metrics::Metrics,
     outbox::{Sink, Worker},
@@ -60,7 +60,8 @@ impl Instance {
 
     /// The same for an instance whose connections are ended meanwhile.
     pub(crate) async fn try_due_proposals(&self) -> Result<Vec<(i64, DueOutcome)>, ProposalError> {
-        apply_due(&self.state.settings_writer()).await
+        let can_roll_out = || self.state.fleet.can_read(&self.state.pool, FeatureLevel::Rollouts);
+        apply_due(&self.state.settings_writer(), can_roll_out).await
     }
 
     /// Enqueues every due reminder of an emergency, as the worker of the instance does at each interval.

@@ -90,6 +90,8 @@ codes! {
         "The history lists every revision.";
     ProposalNotFound "proposal_not_found" NOT_FOUND "Proposal not found",
         "The list of proposals has every number, and each proposal the number of its editions.";
+    RolloutNotFound "rollout_not_found" NOT_FOUND "Rollout not found",
+        "The plan of the proposal has no rollout, or the rollout has not begun: apply the proposal to begin it.";
     ReleaseNotFound "release_not_found" NOT_FOUND "Release not found",
         "The list of releases has every name.";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed",
@@ -109,8 +111,18 @@ codes! {
         "Nothing was stored. Apply the proposal on which this one builds, or write an edition without `after`.";
     ChangeFrozen "change_frozen" CONFLICT "Settings are frozen",
         "Nothing was stored. Wait until `until`, end the freeze, or write with `emergency=true`.";
+    RolloutRunning "rollout_running" CONFLICT "Rollout in progress",
+        "Nothing was stored. The proposal `proposal` is rolling out, with the settings `keys`: promote or revert the rollout \
+         first. A write with `emergency=true` reverts the rollout.";
+    RolloutConflict "rollout_conflict" CONFLICT "Conflict with the rollout in progress",
+        "Nothing was stored. With the values of the rollout of `proposal`, the settings would be invalid: `errors` lists the \
+         rules. Promote or revert the rollout first. A write with `emergency=true` reverts the rollout.";
+    RolloutNotRunning "rollout_not_running" CONFLICT "Rollout is not in progress",
+        "Nothing was stored. The rollout of the proposal has not begun, or has ended.";
+    RolloutStepImpossible "rollout_step_impossible" CONFLICT "Step of the rollout is not possible",
+        "Nothing was stored. Read the rollout again: the stage or the hold does not permit the step.";
     FleetOutdated "fleet_outdated" CONFLICT "Instance runs an older release",
-        "Nothing was stored. `instances` lists the running instances whose history could not list the new entries. \
+        "Nothing was stored. `instances` lists the running instances that could not read the new data. \
          Replace these instances, then try again.";
     FreezeOver "freeze_over" CONFLICT "Freeze is over",
         "Nothing was stored. The list of freezes shows when a freeze ended.";

@@ -7,7 +7,7 @@ use crate::{
     http::problem::{
         code::Code,
         details::Problem,
-        members::{Conflicts, Members},
+        members::{Conflicts, Keys, Members},
     },
     json::{FieldError, FieldErrors},
     proposals::FreezeError,
@@ -123,7 +123,7 @@ impl From<settings::Error> for Problem {
             E::Delegated => Self::new(Code::DelegatedToken, detail),
             E::ApprovalRequired(keys) => {
                 Self::new(Code::ApprovalRequired, detail).with_members(Members {
-                    keys: Some(keys),
+                    keys: Some(Keys::Protected(keys)),
                     propose: Some("/admin/proposals"),
                     ..Members::default()
                 })
@@ -137,6 +137,14 @@ impl From<settings::Error> for Problem {
                 };
                 Self::new(Code::ChangeFrozen, detail).with_members(members).retry_after(seconds)
             }
+            E::RolloutRunning { proposal, keys } => {
+                let keys = (!keys.is_empty()).then_some(Keys::Rolling(keys));
+                let members = Members { proposal: Some(proposal), keys, ..Members::default() };
+                Self::new(Code::RolloutRunning, detail).with_members(members)
+            }
+            E::RolloutConflict { proposal, violations } => Self::new(Code::RolloutConflict, detail)
+                .with_members(Members { proposal: Some(proposal), ..Members::default() })
+                .with_errors(field_errors(violations)),
             E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
             E::ReleaseNotFound => Self::new(Code::ReleaseNotFound, detail),
             E::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
@@ -172,6 +180,11 @@ impl From<settings::ProposalError> for Problem {
             E::Predecessor(..) => Self::new(Code::PredecessorNotApplied, detail),
             E::Plan { field, detail } => Self::new(Code::ValidationFailed, detail.clone())
                 .with_errors(FieldError::at(format!("/plan/{field}"), "invalid_plan", detail)),
+            E::NotRollable(_) => Self::new(Code::ValidationFailed, detail.clone())
+                .with_errors(FieldError::at("/plan/rollout", "not_rollable", detail)),
+            E::RolloutNotRunning(_) => Self::new(Code::RolloutNotRunning, detail),
+            E::RolloutNotFound(_) => Self::new(Code::RolloutNotFound, detail),
+            E::StepNotPossible(_) => Self::new(Code::RolloutStepImpossible, detail),
             E::NothingChanges => Self::new(Code::ValidationFailed, detail.clone())
                 .with_errors(FieldError::at("/changes", "nothing_changes", detail)),
             E::SecretInNote(kind) => Self::new(Code::SecretLike, detail)

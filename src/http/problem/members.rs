@@ -25,9 +25,13 @@ pub(super) struct Members {
     /// With `not_eligible`: every applicable rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reasons: Option<Vec<IneligibleReason>>,
-    /// With `approval_required`: the protected settings.
+    /// With `approval_required`: the protected settings. With `rollout_running`: the settings that roll out, if the rollout
+    /// is not the one of the proposal itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) keys: Option<Vec<ProtectedKey>>,
+    pub(super) keys: Option<Keys>,
+    /// With `rollout_running` and `rollout_conflict`: the number of the proposal that rolls out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) proposal: Option<i64>,
     /// With `approval_required`: where to propose the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) propose: Option<&'static str>,
@@ -55,6 +59,17 @@ pub(super) struct Members {
     /// With `session_active`: the active session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_id: Option<Uuid>,
+}
+
+/// The settings that prevent a write.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ProblemKeys)]
+pub(super) enum Keys {
+    /// Settings that need approvals.
+    Protected(Vec<ProtectedKey>),
+    /// Settings that roll out.
+    Rolling(Vec<String>),
 }
 
 /// The conflicts of a write.

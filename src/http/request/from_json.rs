@@ -118,7 +118,7 @@ macro_rules! from_string {
 
 from_string! {
     chrono::DateTime<chrono::Utc> crate::audit::Reason crate::ids::UserId crate::proposals::VerdictKind
-    crate::sessions::Outcome uuid::Uuid
+    crate::rollouts::Guard crate::rollouts::OnCompletion crate::sessions::Outcome crate::settings::RolloutAction uuid::Uuid
     value::PlanName value::ReleaseName
 }
 

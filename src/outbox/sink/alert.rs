@@ -101,6 +101,11 @@ impl<'a> Alert<'a> {
                 text = String::from("Somebody else has to acknowledge the emergency.");
                 (bypass_title(payload), Severity::Critical, keys(payload, "keys"))
             }
+            "rollout.moved" => {
+                let (title, severity) = rollout_title(payload);
+                text = rollout_text(payload);
+                (title, severity, keys(payload, "keys"))
+            }
             "starts.stopped" => {
                 let (title, severity) = starts_title(payload);
                 (title.to_owned(), severity, Vec::new())
@@ -207,6 +212,41 @@ fn bypass_title(payload: &Value) -> String {
     }
 }
 
+fn rollout_title(payload: &Value) -> (String, Severity) {
+    let proposal = payload["proposal"].as_i64().unwrap_or_default();
+    let share = payload["share"].as_i64().unwrap_or_default();
+    let (step, severity) = match payload["event"].as_str().unwrap_or_default() {
+        "begun" => (format!("begun with {share} % of the users"), Severity::Info),
+        "widened" => (format!("widened to {share} % of the users"), Severity::Info),
+        "held" => (format!("held at {share} % of the users"), Severity::Warning),
+        "resumed" => (format!("resumed at {share} % of the users"), Severity::Info),
+        "reverted" => ("reverted".to_owned(), Severity::Critical),
+        "promoted" => ("promoted to all users".to_owned(), Severity::Resolved),
+        // A newer release may know another step.
+        step => (step.to_owned(), Severity::Info),
+    };
+    (format!("Rollout of proposal {proposal} {step}"), severity)
+}
+
+/// Says what a person has to do, and who still has the proposed values.
+fn rollout_text(payload: &Value) -> String {
+    let sessions = payload["sessions"].as_i64().unwrap_or_default();
+    let still = match sessions {
+        1 => " 1 running session still has the proposed values.".to_owned(),
+        count => format!(" {count} running sessions still have the proposed values."),
+    };
+    match payload["event"].as_str().unwrap_or_default() {
+        "held" => {
+            "The share stays until somebody resumes, advances, promotes or reverts.".to_owned()
+        }
+        "reverted" if sessions > 0 => {
+            format!("New sessions have the settings without the change.{still}")
+        }
+        "reverted" => "New sessions have the settings without the change.".to_owned(),
+        _ => String::new(),
+    }
+}
+
 fn starts_title(payload: &Value) -> (&'static str, Severity) {
     match payload["event"].as_str() {
         Some("resumed") => ("Session starts resumed", Severity::Resolved),
@@ -248,6 +288,10 @@ fn facts(message: &Message) -> Vec<(&'static str, String)> {
         ("Note", "note"),
         ("Takes effect", "at"),
         ("Until", "until"),
+        ("Held because", "held"),
+        ("Reverted by", "cause"),
+        ("Guard", "guard"),
+        ("Drained by", "drained_by"),
     ] {
         if let Some(text) = message.payload[member].as_str() {
             facts.push((name, text.to_owned()));

@@ -21,7 +21,7 @@ use discord::Discord;
 use webhook::Webhook;
 
 /// The topics for people: sessions start and end too often.
-const DISCORD_TOPICS: [Topic; 11] = [
+const DISCORD_TOPICS: [Topic; 12] = [
     Topic::SettingsChanged,
     Topic::SettingsRolledBack,
     Topic::SettingsImported,
@@ -30,6 +30,7 @@ const DISCORD_TOPICS: [Topic; 11] = [
     Topic::ProposalJudged,
     Topic::ProposalSettled,
     Topic::ProposalBypassed,
+    Topic::RolloutMoved,
     Topic::StartsStopped,
     Topic::SecretsCleaned,
     Topic::InstanceUnhealthy,

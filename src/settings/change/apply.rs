@@ -11,6 +11,7 @@ use crate::{
             edit::WriteOptions,
             outcome::{ChangeResult, Conflict, Error, KeyChange},
             resolve::ResolvedEdit,
+            rollout::{self, RunningRollout},
         },
         entry::{Entry, readable_entries},
         history,
@@ -48,14 +49,33 @@ pub(in crate::settings) async fn lock(
     if head.catalog_revision == schema.revision { Ok(head) } else { Err(Error::CatalogMoved) }
 }
 
-/// Applies `batch` in the caller's transaction, under the lock of `head`.
-pub(in crate::settings) async fn apply(
+/// A change that passed every check under the lock.
+pub(in crate::settings) struct Checked<'b> {
+    /// The edited settings and the settings that a rule relates to them.
+    before: Entries,
+    /// The edits with the current value.
+    same: Vec<&'b ResolvedEdit<'b>>,
+    /// The edits with another value.
+    new: Vec<&'b ResolvedEdit<'b>>,
+    /// The rollout that an emergency has to revert first.
+    rollout: Option<RunningRollout>,
+}
+
+impl Checked<'_> {
+    /// Whether a setting would change.
+    pub(in crate::settings) fn is_change(&self) -> bool {
+        !self.new.is_empty()
+    }
+}
+
+/// Checks `batch` under the lock of `head`.
+pub(in crate::settings) async fn check<'b>(
     conn: &mut Connection,
     schema: &Schema,
     head: &Head,
-    batch: &Batch<'_>,
-) -> Result<ChangeResult, Error> {
-    let Batch { actor, edits, options, .. } = batch;
+    batch: &Batch<'b>,
+) -> Result<Checked<'b>, Error> {
+    let &Batch { edits, options, .. } = batch;
     require_versions(edits, options)?;
     if options.revisions.as_ref().is_some_and(|expected| !expected.contains(&head.revision)) {
         return Err(Error::Mismatch { current: head.revision });
@@ -67,25 +87,49 @@ pub(in crate::settings) async fn apply(
         return Err(Error::Stale(conflicts));
     }
     // On the result as a whole: a batch may change a value and the list that must contain the value.
-    let violations = check_related(schema, edits, |key| before.get(key).map(|entry| &entry.value));
+    let value_before = |key: &str| before.get(key).map(|entry| &entry.value);
+    let violations = check_related(schema, edits, value_before);
     if !violations.is_empty() {
         return Err(Error::Invalid(violations));
     }
     // An equal value gets no new version, so that a repeated request changes nothing.
-    let (same, new): (Vec<_>, Vec<_>) = edits.iter().partition(|edit| {
-        before.get(&edit.definition.key).is_some_and(|entry| entry.value == edit.value)
-    });
+    let (same, new): (Vec<_>, Vec<_>) =
+        edits.iter().partition(|edit| value_before(&edit.definition.key) == Some(&edit.value));
     let changing: Vec<_> = new.iter().map(|edit| edit.definition).collect();
     approval::check(conn, &changing, options.approval).await?;
+    let rollout = match new.as_slice() {
+        [] => None,
+        _ => rollout::check(conn, schema, edits, value_before, options.approval).await?,
+    };
+    Ok(Checked { before, same, new, rollout })
+}
+
+/// Applies `batch` in the caller's transaction, under the lock of `head`.
+pub(in crate::settings) async fn apply(
+    conn: &mut Connection,
+    schema: &Schema,
+    head: &Head,
+    batch: &Batch<'_>,
+) -> Result<ChangeResult, Error> {
+    let Checked { before, same, new, rollout } = check(conn, schema, head, batch).await?;
+    let actor = batch.actor;
+    if let Some(rollout) = &rollout {
+        rollout::revert(conn, rollout, actor).await?;
+    }
     let refusals: Vec<_> = batch.ignored.iter().map(|key| NewEntry::refused(key)).collect();
     if !refusals.is_empty() {
         audit::append(conn, actor, refusals).await?;
     }
     let (revision, changed) = write(conn, batch, &new, &before, head.revision).await?;
     let unchanged = same.into_iter().map(|edit| edit.definition.key.clone()).collect();
-    let ignored = batch.ignored.to_vec();
-    let dry_run = options.dry_run;
-    Ok(ChangeResult { revision, dry_run, changed, unchanged, ignored, proposal: None })
+    Ok(ChangeResult {
+        changed,
+        unchanged,
+        ignored: batch.ignored.to_vec(),
+        dry_run: batch.options.dry_run,
+        reverted: rollout.map(|rollout| rollout.number),
+        ..ChangeResult::unchanged(revision)
+    })
 }
 
 /// Requires an expected version of each edit, or an expected revision for all.

@@ -30,7 +30,7 @@ pub(in crate::settings) async fn check(
     }
     let protected: Vec<_> = match approval {
         Approval::None => protected_keys(changing).collect(),
-        Approval::Emergency | Approval::Proposal => Vec::new(),
+        Approval::Emergency | Approval::Proposal | Approval::Promotion => Vec::new(),
     };
     if protected.is_empty() { Ok(()) } else { Err(Error::ApprovalRequired(protected)) }
 }
@@ -58,7 +58,7 @@ pub(in crate::settings) async fn record_emergency(
     });
     let content = NewEdition { edits: edits.collect(), plan: Plan::default() };
     let number = proposals::insert(conn, actor, &content).await?;
-    let applied = Applied { revision: result.revision, is_emergency: true };
+    let applied = Applied { revision: result.revision, is_emergency: true, evidence: None };
     proposals::mark_applied(conn, number, actor, applied).await?;
     Ok(number)
 }

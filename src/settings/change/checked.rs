@@ -159,10 +159,6 @@ fn compare<'a>(
         return None;
     }
     let revision = snapshot.revision.checked_add(1)?;
-    let ignored = Vec::new();
-    let proposal = None;
-    Some((
-        rows,
-        ChangeResult { revision, dry_run: false, changed: changes, unchanged, ignored, proposal },
-    ))
+    let result = ChangeResult { changed: changes, unchanged, ..ChangeResult::unchanged(revision) };
+    Some((rows, result))
 }

@@ -23,6 +23,8 @@ pub enum Approval {
     Emergency,
     /// By a proposal whose approvals have been checked under the lock; still refused in a freeze.
     Proposal,
+    /// Like [`Proposal`](Self::Proposal), at the end of the rollout of the proposal.
+    Promotion,
 }
 
 /// The options of a write, common to all kinds of writes.

@@ -10,10 +10,13 @@ mod edit;
 mod message;
 mod outcome;
 mod resolve;
+mod rollout;
 mod secrets;
 mod store;
 
-pub(super) use apply::{Batch, apply, check_related, current_entries, lock, version_conflicts};
+pub(super) use apply::{
+    Batch, apply, check, check_related, current_entries, lock, version_conflicts,
+};
 pub(super) use approval::{check as check_approval, record_emergency};
 pub(super) use checked::{CheckedChange, Committed};
 pub(super) use edit::size;
@@ -24,5 +27,8 @@ pub(super) use message::{
 };
 pub use outcome::{ChangeResult, Conflict, Error, KeyChange, ProtectedKey, SecretMatches};
 pub(super) use resolve::{ResolvedEdit, resolve};
+pub(super) use rollout::{
+    enqueue_rollout_moved, proposed_values, rollout_problems, running_rollout,
+};
 pub(super) use secrets::{UNDECLARED, keys_to_record, public_name, scan, scan_values};
 pub(super) use store::announce_waiter;

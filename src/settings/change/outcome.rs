@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     database, idempotency,
-    proposals::Freeze,
+    proposals::{Freeze, RolloutEvent},
     secret_scanner::SecretKind,
     settings::{reload, rules::Violation, value::SettingValue},
 };
@@ -28,6 +28,28 @@ pub struct ChangeResult {
     /// The number of the applied proposal, also of an emergency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<i64>,
+    /// `begun` if the request began the rollout of the proposal: then no setting has changed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutEvent>,
+    /// The number of the proposal whose rollout was reverted by the emergency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverted: Option<i64>,
+}
+
+impl ChangeResult {
+    /// Returns the result of a write that changes nothing, at `revision`.
+    pub(in crate::settings) fn unchanged(revision: i64) -> Self {
+        Self {
+            revision,
+            dry_run: false,
+            changed: Vec::new(),
+            unchanged: Vec::new(),
+            ignored: Vec::new(),
+            proposal: None,
+            rollout: None,
+            reverted: None,
+        }
+    }
 }
 
 /// A protected setting, and the approvals that a change needs.
@@ -131,6 +153,22 @@ pub enum Error {
     /// All settings are frozen.
     #[error("settings are frozen until {}: {}", .0.ends_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true), .0.reason)]
     Frozen(Box<Freeze>),
+    /// A rollout is in progress: of the settings, or of another proposal, or of the proposal itself.
+    #[error("proposal {proposal} is rolling out")]
+    RolloutRunning {
+        /// The number of the proposal that rolls out.
+        proposal: i64,
+        /// The settings that roll out and prevent the request; empty if the proposal itself rolls out.
+        keys: Vec<String>,
+    },
+    /// The settings would be invalid with the values of the rollout in progress.
+    #[error("the change breaks {} rules together with the rollout of proposal {proposal}", .violations.len())]
+    RolloutConflict {
+        /// The number of the proposal that rolls out.
+        proposal: i64,
+        /// The broken rules.
+        violations: Vec<Violation>,
+    },
     /// Expected versions are not current.
     #[error("the settings were changed since they were read")]
     Stale(Vec<Conflict>),

@@ -101,7 +101,8 @@ pub(in crate::settings) async fn announce_waiter(conn: &mut Connection) -> sqlx:
 /// [`write_at_revision`] for `columns`, the rows of `statement`.
 ///
 /// The head is compared again when locked, and no setting changes without a new revision of the head. A locked head is
-/// skipped: the steps under the lock wait for the head, so that no writer waits twice. An idempotency key that already
+/// skipped: the steps under the lock wait for the head, so that no writer waits twice. During a rollout the steps under the
+/// lock compare the change with the rollout; a rollout that began while the statement ran has changed the epoch. An idempotency key that already
 /// has a result fails the statement. `limit $20` tells the planner to expect few rows, so that one plan is kept for all
 /// small changes.
 async fn write_columns(
@@ -120,7 +121,8 @@ async fn write_columns(
           from expected join app_global_settings s on s.key = expected.key and s.version = expected.version
         ), head as materialized (select set_config('brune.is_awaited', $22::boolean::text, true) from app_global_setting_head
           where revision = $5 and catalog_revision = $6 and substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) = $7
-            and (select count(*) from compared) = $20 for update skip locked
+            and (select count(*) from compared) = $20 and not exists (select from brune_proposal where state = 'rolling')
+            and epoch = (select epoch from app_global_setting_head) for update skip locked
         ), updated as (
           update app_global_settings s set value_json = c.value_json, version = c.version + 1, updated_by = $8
           from compared c, head where s.key = c.key and c.value_json is not null

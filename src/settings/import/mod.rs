@@ -62,18 +62,27 @@ impl SettingsWriter {
             return Ok(Some(rejection));
         }
         let snapshot = self.settings.snapshot();
-        // Equal values are no change, so neither a freeze nor missing approvals reject them.
-        let entries = plan
-            .entries
-            .iter()
-            .filter(|entry| entry.class != Class::Same && is_accepted(entry, on_conflict));
-        let editable = entries.filter_map(|entry| match snapshot.schema.classify(&entry.key) {
-            KeyClass::Editable(definition) => Some(definition),
-            KeyClass::Locked(_) | KeyClass::Unknown => None,
+        let editable = changing_entries(plan, on_conflict).filter_map(|entry| {
+            match snapshot.schema.classify(&entry.key) {
+                KeyClass::Editable(definition) => Some(definition),
+                KeyClass::Locked(_) | KeyClass::Unknown => None,
+            }
         });
         let changing: Vec<_> = editable.collect();
+        let schema = &snapshot.schema;
         let check = database::read_with_retry(&self.pool, async |conn| {
-            change::check_approval(conn, &changing, approval).await
+            change::check_approval(conn, &changing, approval).await?;
+            match change::running_rollout(conn).await? {
+                // An emergency reverts the rollout.
+                Some(rollout) if approval != Approval::Emergency => {
+                    let edits = changing_edits(plan, on_conflict);
+                    let (edits, _) = change::resolve(schema, &edits, true, None)?;
+                    let before = change::current_entries(conn, schema, &edits).await?;
+                    let value_before = |key: &str| before.get(key).map(|entry| &entry.value);
+                    rollout.obstacle(schema, &edits, value_before).map_or(Ok(()), Err)
+                }
+                _ => Ok(()),
+            }
         });
         match check.await {
             Ok(()) => Ok(None),
@@ -144,6 +153,25 @@ fn accepted_edits(plan: ImportPlan, on_conflict: OnConflict) -> Result<Vec<Edit>
         Edit { key: entry.key, value, version: None }
     };
     Ok(accepted.map(edit).collect())
+}
+
+/// Returns the accepted entries with another value than the current one. Equal values are no change, so neither a freeze,
+/// nor missing approvals, nor a rollout reject them.
+fn changing_entries(
+    plan: &ImportPlan,
+    on_conflict: OnConflict,
+) -> impl Iterator<Item = &PlanEntry> {
+    let entries = plan.entries.iter();
+    entries.filter(move |entry| entry.class != Class::Same && is_accepted(entry, on_conflict))
+}
+
+/// Returns the edits of the accepted entries that change a setting, without locked keys.
+fn changing_edits(plan: &ImportPlan, on_conflict: OnConflict) -> Vec<Edit> {
+    let edit = |entry: &PlanEntry| {
+        let value = StrictJson::from(entry.imported.as_ref()?);
+        Some(Edit { key: entry.key.clone(), value, version: None })
+    };
+    changing_entries(plan, on_conflict).filter_map(edit).collect()
 }
 
 /// Whether the import passes the entry to the write path.

@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::{
     audit::{Action, Actor, Reason},
     compute,
     database::Connection,
     json::StrictJson,
-    proposals::{self, Applied, Edition, Proposal, State},
+    proposals::{self, Applied, Edition, Proposal, RolloutEvent, State},
     settings::{
-        change::{self, Approval, Batch, ChangeResult, Edit, Error as ChangeError, WriteOptions},
+        change::{
+            self, Approval, Batch, ChangeResult, Edit, Error as ChangeError, ResolvedEdit,
+            WriteOptions,
+        },
         proposal::{
             error::Error,
             message::{self, Outcome},
+            rollout,
             step::{Person, StepContext, require_state},
         },
         rules::Violation,
@@ -20,8 +26,8 @@ use crate::{
     },
 };
 
-/// Applies `content`, the current edition of `proposal`, under the lock under which both were read, if the time has come
-/// and the approvals suffice.
+/// Applies `content`, the current edition of `proposal`, or begins the rollout, under the lock under which both were read,
+/// if the time has come and the approvals suffice.
 pub(super) async fn apply(
     conn: &mut Connection,
     context: &StepContext<'_>,
@@ -29,22 +35,66 @@ pub(super) async fn apply(
     person: &Person,
 ) -> Result<ChangeResult, Error> {
     require_approval(conn, context.schema, proposal, content).await?;
-    apply_permitted(conn, context, (proposal, content), person, None).await
+    take_effect(conn, context, (proposal, content), person).await
 }
 
-/// Applies `content` like [`apply`], without a check of time and approvals. The caller has checked both, or `emergency` is
-/// the reason to bypass both.
-pub(super) async fn apply_permitted(
+/// Applies `content`, or begins the rollout. The caller has checked time and approvals.
+pub(super) async fn take_effect(
     conn: &mut Connection,
     context: &StepContext<'_>,
     (proposal, content): (&Proposal, &Edition),
     person: &Person,
-    emergency: Option<&Reason>,
 ) -> Result<ChangeResult, Error> {
-    let number = proposal.number;
-    require_state(proposal, &[State::Open])?;
-    let is_emergency = emergency.is_some();
-    let approval = if is_emergency { Approval::Emergency } else { Approval::Proposal };
+    if let Some(plan) = &content.plan.rollout {
+        return rollout::begin(conn, context, (proposal, content, plan), person).await;
+    }
+    apply_permitted(conn, context, (proposal, content), person, Permission::Approvals).await
+}
+
+/// Why a proposal is applied.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Permission<'a> {
+    /// The time has come, and the approvals suffice.
+    Approvals,
+    /// An emergency, for the reason, bypasses time and approvals.
+    Emergency(&'a Reason),
+    /// The rollout ends, for the reason; the rule also gives the counts and the evidence.
+    Promotion(&'a Reason, Option<&'a Value>),
+}
+
+impl Permission<'_> {
+    fn approval(self) -> Approval {
+        match self {
+            Self::Approvals => Approval::Proposal,
+            Self::Emergency(_) => Approval::Emergency,
+            Self::Promotion(..) => Approval::Promotion,
+        }
+    }
+}
+
+/// The changes of an edition, validated one by one.
+pub(super) struct Prepared<'s> {
+    resolved: Vec<ResolvedEdit<'s>>,
+    /// The person, with the reason of the edition.
+    pub(super) actor: Actor,
+    size: usize,
+}
+
+impl Prepared<'_> {
+    /// Returns the changes as a change set.
+    pub(super) fn batch<'a>(&'a self, options: &'a WriteOptions) -> Batch<'a> {
+        let (edits, size) = (self.resolved.as_slice(), self.size);
+        Batch { action: Action::Update, actor: &self.actor, edits, ignored: &[], options, size }
+    }
+}
+
+/// Validates the changes of `content` one by one.
+pub(super) async fn prepare<'s>(
+    conn: &mut Connection,
+    context: &StepContext<'s>,
+    content: &Edition,
+    person: &Person,
+) -> Result<Prepared<'s>, Error> {
     let edits = edits(conn, context.schema, content).await?;
     // The database accepts no reason that `parse` refuses.
     let reason = Reason::parse(&content.reason).unwrap_or_else(|_| Reason::withheld());
@@ -54,30 +104,74 @@ pub(super) async fn apply_permitted(
     let matches = compute::run(size, scan).await;
     let (resolved, _) = change::resolve(context.schema, &edits, false, matches.as_ref())?;
     let actor = Actor { user: person.user.clone(), reason, request: person.request.clone() };
-    let options = WriteOptions { approval, ..WriteOptions::default() };
-    let action = Action::Update;
-    let (actor, options) = (&actor, &options);
-    let batch = Batch { action, actor, edits: &resolved, ignored: &[], options, size };
+    Ok(Prepared { resolved, actor, size })
+}
+
+/// Applies `content` with `permission`, which the caller has checked.
+pub(super) async fn apply_permitted(
+    conn: &mut Connection,
+    context: &StepContext<'_>,
+    (proposal, content): (&Proposal, &Edition),
+    person: &Person,
+    permission: Permission<'_>,
+) -> Result<ChangeResult, Error> {
+    let number = proposal.number;
+    let expected = match permission {
+        Permission::Promotion(..) => State::Rolling,
+        Permission::Approvals | Permission::Emergency(_) => State::Open,
+    };
+    require_state(proposal, &[expected])?;
+    let prepared = prepare(conn, context, content, person).await?;
+    let actor = &prepared.actor;
+    let options = WriteOptions { approval: permission.approval(), ..WriteOptions::default() };
+    let batch = prepared.batch(&options);
     let mut result = change::apply(conn, context.schema, context.head, &batch).await?;
     if result.changed.is_empty() {
         return Err(Error::NothingChanges);
     }
-    // The changes have the reason of the edition; the end of the proposal has the reason of the emergency.
-    let reason = emergency.unwrap_or(&actor.reason).clone();
-    let ending_actor = &Actor { reason, ..actor.clone() };
-    let applied = Applied { revision: result.revision, is_emergency };
+    // The changes have the reason of the edition; the end of the proposal has the reason of the step.
+    let (reason, evidence) = match permission {
+        Permission::Approvals => (&actor.reason, None),
+        Permission::Emergency(reason) => (reason, None),
+        Permission::Promotion(reason, evidence) => (reason, evidence),
+    };
+    let ending_actor = &Actor { reason: reason.clone(), ..actor.clone() };
+    let is_emergency = matches!(permission, Permission::Emergency(_));
+    let applied = Applied { revision: result.revision, is_emergency, evidence };
     proposals::mark_applied(conn, number, ending_actor, applied).await?;
     result.proposal = Some(number);
-    let (outbox, scanner) = (&context.writer.outbox, &context.writer.scanner);
-    change::enqueue_changed(conn, outbox, scanner, action, actor, &result).await?;
-    if is_emergency {
-        let content = (number, content.edition);
-        change::enqueue_emergency(conn, outbox, scanner, ending_actor, content, &result).await?;
-    } else {
-        let outcome = Outcome::Applied(result.revision);
-        message::enqueue_settled(conn, context, number, content, actor, outcome).await?;
-    }
+    let actors = (actor, ending_actor);
+    enqueue(conn, context, (number, content), actors, &result, permission).await?;
     Ok(result)
+}
+
+/// Enqueues the messages of an application: of the changes by the first actor, of the end of the proposal by the second.
+async fn enqueue(
+    conn: &mut Connection,
+    context: &StepContext<'_>,
+    (number, content): (i64, &Edition),
+    (actor, ending_actor): (&Actor, &Actor),
+    result: &ChangeResult,
+    permission: Permission<'_>,
+) -> sqlx::Result<()> {
+    let (outbox, scanner) = (&context.writer.outbox, &context.writer.scanner);
+    change::enqueue_changed(conn, outbox, scanner, Action::Update, actor, result).await?;
+    if let Some(reverted) = result.reverted {
+        let moved = (reverted, RolloutEvent::Reverted);
+        change::enqueue_rollout_moved(conn, outbox, scanner, moved, ending_actor, None).await?;
+    }
+    if let Permission::Emergency(_) = permission {
+        let content = (number, content.edition);
+        return change::enqueue_emergency(conn, outbox, scanner, ending_actor, content, result)
+            .await;
+    }
+    let outcome = Outcome::Applied(result.revision);
+    message::enqueue_settled(conn, context, number, content, actor, outcome).await?;
+    if let Permission::Promotion(_, evidence) = permission {
+        let moved = (number, RolloutEvent::Promoted);
+        change::enqueue_rollout_moved(conn, outbox, scanner, moved, ending_actor, evidence).await?;
+    }
+    Ok(())
 }
 
 /// Requires that the time of a proposal has come, and that the approvals suffice.
@@ -90,6 +184,16 @@ async fn require_approval(
     if let Some(due_at) = proposal.due_at.filter(|due_at| *due_at > proposal.read_at) {
         return Err(Error::NotDue(due_at));
     }
+    require_approved(conn, schema, proposal, content).await
+}
+
+/// Requires that the approvals suffice today.
+pub(super) async fn require_approved(
+    conn: &mut Connection,
+    schema: &Schema,
+    proposal: &Proposal,
+    content: &Edition,
+) -> Result<(), Error> {
     let needed = needed_approvals(schema, content);
     let status = proposals::approval_status(conn, proposal.id, proposal.edition, needed).await?;
     if status.is_approved() { Ok(()) } else { Err(Error::NotApproved(Box::new(status))) }

@@ -15,11 +15,12 @@ use crate::{
         change::{self, Edit, Error as ChangeError, ResolvedEdit},
         proposal::{
             apply::{edits_of, redacted},
-            draft::stored_values,
             error::Error,
+            rollout::not_rollable,
         },
         rules::Violation,
         schema::Schema,
+        value::SettingValue,
     },
 };
 
@@ -27,8 +28,8 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ProposalBlock)]
 pub struct Block {
-    /// `not_approved`, `not_due`, `change_frozen`, `predecessor`, `version_conflict` or `invalid`; `invalid` once for each
-    /// error.
+    /// `not_approved`, `not_due`, `change_frozen`, `predecessor`, `version_conflict`, `rollout_running`,
+    /// `rollout_conflict`, `not_rollable` or `invalid`; `invalid` and `rollout_conflict` once for each error.
     #[schema(example = "not_approved")]
     pub code: &'static str,
     /// The reason in words.
@@ -114,7 +115,7 @@ async fn content_blocks(
     let before = change::current_entries(conn, schema, &resolved).await?;
     let conflicts = change::version_conflicts(conn, schema, &resolved, &before).await?;
     let stale_keys: Vec<_> = conflicts.iter().map(|conflict| conflict.key.as_str()).collect();
-    let earlier = stored_values(schema, &predecessor.values);
+    let earlier = change::proposed_values(schema, &predecessor.values);
     let value_before =
         |key: &str| earlier.get(key).or_else(|| before.get(key).map(|entry| &entry.value));
     invalid.extend(change::check_related(schema, &resolved, value_before).iter().map(sentence));
@@ -126,7 +127,38 @@ async fn content_blocks(
     let stale = (!stale_keys.is_empty()).then(|| {
         Block::new("version_conflict", &format!("changed meanwhile: {}", stale_keys.join(", ")))
     });
-    Ok(stale.into_iter().chain(invalid.into_iter().map(Block::invalid)).collect())
+    let rollout_blocks = rollout_blocks(conn, schema, content, &resolved, &value_before).await?;
+    let invalid = invalid.into_iter().map(Block::invalid);
+    Ok(stale.into_iter().chain(invalid).chain(rollout_blocks).collect())
+}
+
+/// Returns why the rollout in progress, if any, prevents the application of `content`, and why the rollout of `content`
+/// cannot begin.
+async fn rollout_blocks<'v>(
+    conn: &mut Connection,
+    schema: &Schema,
+    content: &Edition,
+    edits: &'v [ResolvedEdit<'_>],
+    value_before: impl Fn(&str) -> Option<&'v SettingValue>,
+) -> Result<Vec<Block>, Error> {
+    let mut blocks = Vec::new();
+    let keys = not_rollable(schema, content);
+    if !keys.is_empty() {
+        blocks.push(Block::new("not_rollable", &Error::NotRollable(keys)));
+    }
+    let Some(running) = change::running_rollout(conn).await? else { return Ok(blocks) };
+    let obstacle = match content.plan.rollout {
+        Some(_) => Some(running.running()),
+        None => running.obstacle(schema, edits, value_before),
+    };
+    match obstacle {
+        Some(ChangeError::RolloutConflict { violations, .. }) => blocks.extend(
+            violations.iter().map(|error| Block::new("rollout_conflict", &sentence(error))),
+        ),
+        Some(err) => blocks.push(Block::new("rollout_running", &err)),
+        None => (),
+    }
+    Ok(blocks)
 }
 
 /// Returns the edits that are valid by themselves, and the errors of the others.

@@ -9,7 +9,7 @@ use crate::{
     settings::{
         change::{ChangeResult, WriteOptions},
         proposal::{
-            apply::{apply, apply_permitted, needed_approvals},
+            apply::{Permission, apply, apply_permitted, needed_approvals},
             draft::{ProposalChange, draft},
             error::Error,
             message::{self, Outcome},
@@ -99,8 +99,8 @@ impl SettingsWriter {
         Ok(result)
     }
 
-    /// Applies the edition `edition` of the proposal `number`; in an `emergency`, for that reason, also without approvals
-    /// and before its time.
+    /// Applies the edition `edition` of the proposal `number`, or begins its rollout; in an `emergency`, for that reason,
+    /// applies the edition for everybody at once, also without approvals and before its time.
     pub async fn apply_proposal(
         &self,
         (number, edition): (i64, i32),
@@ -274,7 +274,8 @@ impl Step for Apply<'_> {
         let current = (&proposal, &content);
         let result = match &self.emergency {
             Some(reason) => {
-                apply_permitted(conn, context, current, self.person, Some(reason)).await?
+                let emergency = Permission::Emergency(reason);
+                apply_permitted(conn, context, current, self.person, emergency).await?
             }
             None => apply(conn, context, current, self.person).await?,
         };

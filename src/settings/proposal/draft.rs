@@ -6,13 +6,12 @@ use chrono::TimeDelta;
 
 use crate::{
     database::Connection,
-    proposals::{self, NewEdition, Plan, ProposedValue},
+    proposals::{self, NewEdition, Plan, ProposedValue, State},
     settings::{
         change::{self, Edit, Error as ChangeError, ResolvedEdit},
         entry::Entry,
-        proposal::error::Error,
+        proposal::{error::Error, rollout::require_rollable},
         schema::Schema,
-        value::SettingValue,
     },
 };
 
@@ -42,6 +41,10 @@ pub(super) async fn draft(
     check_schedule(conn, plan).await?;
     let predecessor_values = predecessor_values(conn, plan, number).await?;
     let (edits, _) = change::resolve(schema, &change.edits, false, None)?;
+    let keys = edits.iter().map(|edit| edit.definition.key.as_str());
+    if plan.rollout.is_some() {
+        require_rollable(schema, keys)?;
+    }
     // The predecessor determines the version of the settings that both change.
     let is_inherited =
         |edit: &ResolvedEdit<'_>| predecessor_values.contains_key(&edit.definition.key);
@@ -106,8 +109,8 @@ async fn predecessor_values(
     }
     let predecessor = proposals::find(conn, after).await?;
     let predecessor = predecessor.ok_or_else(|| invalid("must be the number of a proposal"))?;
-    if !matches!(predecessor.state, proposals::State::Open | proposals::State::Applied) {
-        return Err(invalid("must be a proposal that is open or applied"));
+    if !matches!(predecessor.state, State::Open | State::Rolling | State::Applied) {
+        return Err(invalid("must be a proposal that is open, rolling or applied"));
     }
     let edition = proposals::find_edition(conn, predecessor.id, predecessor.edition).await?;
     Ok(edition.map(|edition| edition.edits).unwrap_or_default())
@@ -120,7 +123,7 @@ fn check_result(
     before: &BTreeMap<String, Entry>,
     predecessor_values: &BTreeMap<String, ProposedValue>,
 ) -> Result<(), Error> {
-    let inherited = stored_values(schema, predecessor_values);
+    let inherited = change::proposed_values(schema, predecessor_values);
     let value_before =
         |key: &str| inherited.get(key).or_else(|| before.get(key).map(|entry| &entry.value));
     let violations = change::check_related(schema, edits, value_before);
@@ -129,16 +132,4 @@ fn check_result(
     }
     let changes = |edit: &ResolvedEdit<'_>| value_before(&edit.definition.key) != Some(&edit.value);
     if edits.iter().any(changes) { Ok(()) } else { Err(Error::NothingChanges) }
-}
-
-/// Returns the proposed values of `edits` by key.
-pub(super) fn stored_values<'a>(
-    schema: &Schema,
-    edits: &'a BTreeMap<String, ProposedValue>,
-) -> BTreeMap<&'a str, SettingValue> {
-    let values = edits.iter().filter_map(|(key, proposed)| {
-        let declared = schema.find(key)?.value_type;
-        Some((key.as_str(), SettingValue::from_stored(declared, &proposed.value).ok()?))
-    });
-    values.collect()
 }

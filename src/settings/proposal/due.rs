@@ -1,6 +1,6 @@
 //! Applies proposals at their scheduled time.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
@@ -9,14 +9,14 @@ use tracing::{info, warn};
 use crate::{
     audit::{Actor, Reason},
     clock,
-    database::{self, Connection, OnSuccess},
+    database::{self, Connection, OnSuccess, TransactionError},
     ids::{RequestId, UserId},
     metrics::Metrics,
     proposals::{self, Edition, Failure, Proposal, State},
     settings::{
         change::{ChangeResult, Error as ChangeError},
         proposal::{
-            apply::{apply_permitted, needed_approvals},
+            apply::{needed_approvals, take_effect},
             error::Error,
             message::{self, Outcome},
             remind::remind_of_emergencies,
@@ -32,7 +32,7 @@ const GRACE_MINUTES: i32 = 30;
 /// The outcome of a due proposal.
 #[derive(Debug)]
 pub enum DueOutcome {
-    /// Applied.
+    /// Applied, or its rollout has begun.
     Applied(ChangeResult),
     /// Failed; a new edition opens the proposal again.
     Failed(Failure),
@@ -40,6 +40,8 @@ pub enum DueOutcome {
     NotDue,
     /// Waits for the end of a freeze.
     Frozen,
+    /// Waits for the end of another rollout, or until every instance knows rollouts.
+    Waiting,
     /// Not applied because of an error that may pass; the next round tries again.
     Postponed(Error),
 }
@@ -47,11 +49,20 @@ pub enum DueOutcome {
 /// Applies every due proposal, in the order of their times, each in a transaction of its own. Returns the outcomes by
 /// number, first of those that wait for the end of a freeze. Several instances may run this at once: the lock of the head
 /// lets one of them act.
-pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>, Error> {
+///
+/// `can_roll_out` says whether every running instance knows rollouts; called only if a proposal is due.
+pub async fn apply_due<F>(
+    writer: &SettingsWriter,
+    can_roll_out: impl FnOnce() -> F,
+) -> Result<Vec<(i64, DueOutcome)>, Error>
+where
+    F: Future<Output = Result<bool, TransactionError>>,
+{
     let mut position = next_due(writer, None, &[]).await?;
     if position.is_none() {
         return Ok(Vec::new());
     }
+    let can_roll_out = can_roll_out().await?;
     // One read for all: in a freeze, a transaction for each proposal would take the lock of the head every second.
     let waiting = database::read_with_retry(&writer.pool, async |conn| {
         proposals::waiting_for_freeze(conn, GRACE_MINUTES).await
@@ -64,7 +75,7 @@ pub async fn apply_due(writer: &SettingsWriter) -> Result<Vec<(i64, DueOutcome)>
     while let Some((_, number)) = position {
         let user = UserId::service("schedule");
         let person = Person { user, request: RequestId::new() };
-        let step = ApplyWhenDue { number, person };
+        let step = ApplyWhenDue { number, person, can_roll_out };
         // An error of one proposal must not keep the proposals after it from being applied.
         let outcome = step::run(writer, OnSuccess::Commit, &step).await;
         let outcome = outcome.unwrap_or_else(DueOutcome::Postponed);
@@ -94,10 +105,17 @@ async fn next_due(
 
 /// Applies due proposals and sends the reminders of emergencies every `interval`, for as long as the process runs. A
 /// failed round is repeated at the next.
-pub async fn apply_due_proposals(writer: SettingsWriter, metrics: Metrics, interval: Duration) {
+pub async fn apply_due_proposals<F>(
+    writer: SettingsWriter,
+    metrics: Metrics,
+    interval: Duration,
+    can_roll_out: impl Fn() -> F,
+) where
+    F: Future<Output = Result<bool, TransactionError>>,
+{
     loop {
         time::sleep(clock::jittered(interval, 0.8..1.2)).await;
-        match apply_due(&writer).await {
+        match apply_due(&writer, &can_roll_out).await {
             Ok(outcomes) => outcomes.iter().for_each(|outcome| report(outcome, &metrics)),
             Err(err) => {
                 warn!(error = %err, "due proposals were not applied; next try in {interval:?}");
@@ -111,6 +129,10 @@ pub async fn apply_due_proposals(writer: SettingsWriter, metrics: Metrics, inter
 
 fn report((number, outcome): &(i64, DueOutcome), metrics: &Metrics) {
     match outcome {
+        DueOutcome::Applied(result) if result.rollout.is_some() => {
+            metrics.proposals().record_due("begun");
+            info!(proposal = number, "rollout of a due proposal begun");
+        }
         DueOutcome::Applied(result) => {
             metrics.proposals().record_due("applied");
             info!(proposal = number, revision = result.revision, "due proposal applied");
@@ -120,8 +142,9 @@ fn report((number, outcome): &(i64, DueOutcome), metrics: &Metrics) {
             warn!(proposal = number, failure = failure.as_str(), "due proposal failed");
         }
         DueOutcome::NotDue => (),
-        // Not logged: every round of a freeze is the same.
+        // Not logged: every round of a freeze or a rollout is the same.
         DueOutcome::Frozen => metrics.proposals().record_due("frozen"),
+        DueOutcome::Waiting => metrics.proposals().record_due("waiting"),
         DueOutcome::Postponed(err) => {
             metrics.proposals().record_due("postponed");
             warn!(proposal = number, error = %err, "due proposal was not applied; retrying at the next round");
@@ -133,6 +156,8 @@ fn report((number, outcome): &(i64, DueOutcome), metrics: &Metrics) {
 struct ApplyWhenDue {
     number: i64,
     person: Person,
+    /// Whether every running instance knows rollouts.
+    can_roll_out: bool,
 }
 
 impl Step for ApplyWhenDue {
@@ -165,8 +190,15 @@ impl Step for ApplyWhenDue {
             return Ok(DueOutcome::Frozen);
         } else {
             let current = (&proposal, &content);
-            match apply_permitted(conn, context, current, &self.person, None).await {
+            if content.plan.rollout.is_some() && !self.can_roll_out {
+                return Ok(DueOutcome::Waiting);
+            }
+            match take_effect(conn, context, current, &self.person).await {
                 Ok(result) => return Ok(DueOutcome::Applied(result)),
+                // Found before the first write, so the transaction can end.
+                Err(Error::Change(
+                    ChangeError::RolloutRunning { .. } | ChangeError::RolloutConflict { .. },
+                )) => return Ok(DueOutcome::Waiting),
                 Err(err) => failure_of(err)?,
             }
         };
@@ -218,7 +250,8 @@ fn failure_of(err: Error) -> Result<Failure, Error> {
     match err {
         Error::Predecessor(..) => Ok(Failure::Predecessor),
         Error::NothingChanges | Error::Change(ChangeError::Stale(_)) => Ok(Failure::Stale),
-        Error::Change(
+        Error::NotRollable(_)
+        | Error::Change(
             ChangeError::Invalid(_) | ChangeError::Locked(_) | ChangeError::SecretLike(_),
         ) => Ok(Failure::Invalid),
         err => Err(err),

@@ -63,6 +63,18 @@ pub enum Error {
         /// What is wrong.
         detail: String,
     },
+    /// The plan has a rollout, and the settings do not apply to new sessions.
+    #[error("{} cannot be rolled out: only settings for new sessions can", .0.join(", "))]
+    NotRollable(Vec<String>),
+    /// No rollout of the proposal is in progress.
+    #[error("the proposal is {}, not rolling out", .0.as_str())]
+    RolloutNotRunning(State),
+    /// The proposal has no rollout, or its rollout has not begun.
+    #[error("no rollout of proposal {0} has begun")]
+    RolloutNotFound(i64),
+    /// The state of the rollout does not permit the step.
+    #[error("{0}")]
+    StepNotPossible(&'static str),
     /// Every proposed value is the current one.
     #[error("every proposed value is the current value")]
     NothingChanges,
@@ -107,8 +119,9 @@ impl From<idempotency::Reused> for Error {
 /// Describes how a predecessor ended that can no longer be applied by itself.
 fn describe_end(state: State) -> &'static str {
     match state {
-        State::Open | State::Applied => "",
+        State::Open | State::Rolling | State::Applied => "",
         State::Failed => ", but has failed",
         State::Withdrawn => ", but was withdrawn",
+        State::Reverted => ", but its rollout was reverted",
     }
 }

@@ -12,6 +12,7 @@ mod error;
 mod freeze;
 mod message;
 mod remind;
+mod rollout;
 mod step;
 mod view;
 
@@ -21,5 +22,9 @@ pub use draft::ProposalChange;
 pub use due::{DueOutcome, apply_due, apply_due_proposals};
 pub use error::Error;
 pub use remind::remind_of_emergencies;
+pub use rollout::{
+    HeldView, RolloutAction, RolloutEnd, RolloutOutcome, RolloutPosition, RolloutView, RuleOutcome,
+    RuleStep, begins_rollout, find_rollout,
+};
 pub use step::Person;
 pub use view::{Overlap, ProposalView, ProposedChange, find_proposal};

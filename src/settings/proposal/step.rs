@@ -122,5 +122,9 @@ pub(super) fn require_state(proposal: &Proposal, states: &[State]) -> Result<(),
     if states.contains(&proposal.state) {
         return Ok(());
     }
+    if proposal.state == State::Rolling {
+        let proposal = proposal.number;
+        return Err(ChangeError::RolloutRunning { proposal, keys: Vec::new() }.into());
+    }
     Err(Error::Closed { state: proposal.state, revision: proposal.applied_revision })
 }

@@ -257,7 +257,7 @@ any_of! {
 }
 
 problems! {
-    ImportProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, ApprovalRequired, DelegatedToken, ChangeFrozen, RequestTimeout,
+    ImportProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, ApprovalRequired, DelegatedToken, ChangeFrozen, RolloutRunning, RolloutConflict, RequestTimeout,
     VersionConflict, PlanOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }

@@ -57,7 +57,7 @@ body! {
 }
 
 problems! {
-    PutProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, DelegatedToken, ChangeFrozen,
+    PutProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, DelegatedToken, ChangeFrozen, RolloutRunning, RolloutConflict,
     UnknownKey,
     RequestTimeout, VersionConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, InvalidValue, SecretLikeValue,
     IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
@@ -110,7 +110,7 @@ pub(in crate::http) async fn put(
 }
 
 problems! {
-    ResetProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, DelegatedToken, ChangeFrozen,
+    ResetProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, DelegatedToken, ChangeFrozen, RolloutRunning, RolloutConflict,
     UnknownKey,
     VersionConflict, RevisionMismatch, InvalidValue, SecretLikeValue, IdempotencyKeyReused, VersionRequired, RateLimited,
     Internal, Unavailable, OutcomeUnknown

@@ -9,6 +9,7 @@ use crate::{
     audit::Reason,
     http::{
         auth::write_quota::RateLimitedAdmin,
+        current_fleet::RolloutFleet,
         openapi::problems,
         problem::{Code, Problem},
         request::{
@@ -28,20 +29,20 @@ use crate::{
 problems! {
     VerdictProblems: MalformedRequest, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
     DelegatedToken, KeyLocked, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed,
-    ProposalNotDue, PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
+    ProposalNotDue, PredecessorNotApplied, ChangeFrozen, RolloutRunning, RolloutConflict, FleetOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
     RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
     ApplyProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden,
     DelegatedToken, KeyLocked, ProposalNotFound, RequestTimeout, VersionConflict, EditionOutdated, NotApproved, ProposalClosed, ProposalNotDue,
-    PredecessorNotApplied, ChangeFrozen, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
-    Internal, Unavailable, OutcomeUnknown
+    PredecessorNotApplied, ChangeFrozen, RolloutRunning, RolloutConflict, FleetOutdated, PayloadTooLarge,
+    UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 problems! {
     WithdrawProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, ProposalNotFound,
-    RequestTimeout, ProposalClosed, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal,
+    RequestTimeout, ProposalClosed, RolloutRunning, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal,
     Unavailable, OutcomeUnknown
 }
 
@@ -111,6 +112,7 @@ pub(in crate::http) async fn give_verdict(
     PathSegment(path): PathSegment,
     Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders,
+    fleet: RolloutFleet,
     Body { value: body, bytes }: Body<VerdictRequest>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
@@ -130,6 +132,9 @@ pub(in crate::http) async fn give_verdict(
         note: body.note.unwrap_or_default().trim().to_owned(),
         applies,
     };
+    if applies {
+        fleet.require(&writer, (number, verdict.edition)).await?;
+    }
     let change = writer.give_verdict(number, &person, &verdict, &options).await?;
     let proposal = settings::find_proposal(&writer, number, None).await?;
     JsonResponse::ok(&VerdictResponse { proposal, changed: change })
@@ -142,7 +147,8 @@ fn require_note(note: Option<&str>) -> Result<(), Problem> {
     Err(Problem::malformed(FieldError::at("/note", "note_required", detail)))
 }
 
-/// Applies a proposal: the changes of its current edition become the current settings.
+/// Applies a proposal: the changes of its current edition become the current settings. A proposal whose plan has a rollout
+/// begins the rollout instead; with `emergency`, the changes take effect for everybody at once.
 #[utoipa::path(
     post,
     path = "/admin/proposals/{number}/apply",
@@ -168,6 +174,7 @@ pub(in crate::http) async fn apply(
     Query(parameters): Query<WriteParameters>,
     headers: StepHeaders,
     responder: WriteResponder,
+    fleet: RolloutFleet,
     Body { value: ApplyRequest { edition, reason }, bytes }: Body<ApplyRequest>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
@@ -175,6 +182,9 @@ pub(in crate::http) async fn apply(
     let options = headers.options(&caller, parameters.dry_run, &bytes);
     let person = person(caller, request);
     let edition = i32::try_from(edition).unwrap_or(i32::MAX);
+    if !parameters.emergency {
+        fleet.require(&writer, (number, edition)).await?;
+    }
     let result = writer.apply_proposal((number, edition), &person, reason, &options).await?;
     responder.respond_with_changes(&parameters, result, false, std::convert::identity).await
 }

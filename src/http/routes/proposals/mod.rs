@@ -2,10 +2,12 @@
 
 mod decide;
 mod read;
+mod rollout;
 mod write;
 
 pub(in crate::http) use decide::*;
 pub(in crate::http) use read::*;
+pub(in crate::http) use rollout::*;
 pub(in crate::http) use write::*;
 
 use crate::{
@@ -16,7 +18,8 @@ use crate::{
     },
     ids::RequestId,
     proposals::{State, VerdictKind},
-    settings::Person,
+    rollouts::{Guard, OnCompletion},
+    settings::{Person, RolloutAction},
 };
 
 /// Reads the number of a proposal, or of an edition, in a path.
@@ -33,6 +36,9 @@ fn person(caller: Caller, request: RequestId) -> Person {
 }
 
 value::choices! {
+    Guard: Guard::ALL.map(|guard| (guard.as_str(), guard));
+    RolloutAction: RolloutAction::ALL.map(|action| (action.as_str(), action));
+    OnCompletion: OnCompletion::ALL.map(|step| (step.as_str(), step));
     State: State::ALL.map(|state| (state.as_str(), state));
     VerdictKind: VerdictKind::ALL.map(|verdict| (verdict.as_str(), verdict));
 }

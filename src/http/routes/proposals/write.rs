@@ -22,6 +22,8 @@ use crate::{
     },
     ids::RequestId,
     proposals::Plan,
+    rollouts::{self, Guard, OnCompletion, PlanDraft, StageDraft},
+    sessions,
     settings::{self, Edit, EditionId, ProposalChange, ProposalView, SettingsWriter},
 };
 
@@ -33,7 +35,7 @@ problems! {
 
 problems! {
     EditProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, DelegatedToken, KeyLocked,
-    ProposalNotFound, RequestTimeout, VersionConflict, ProposalClosed, EditionMismatch, PayloadTooLarge,
+    ProposalNotFound, RequestTimeout, VersionConflict, ProposalClosed, RolloutRunning, EditionMismatch, PayloadTooLarge,
     UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
@@ -62,21 +64,83 @@ body! {
         /// The number of an earlier proposal, on whose result this one builds.
         #[validate(range(min = 1, max = MAX_INTEGER))]
         after: Option<i64>,
+        /// How the change is rolled out; by default the change takes effect for everybody at once. Only for settings that
+        /// apply to new sessions.
+        rollout: Option<ProposedRollout>,
     }
 }
 
-impl From<ProposedPlan> for Plan {
-    fn from(plan: ProposedPlan) -> Self {
-        let grace_minutes = plan.grace_minutes.and_then(|minutes| i32::try_from(minutes).ok());
-        Self { at: plan.at, grace_minutes, after: plan.after }
+body! {
+    /// How a change is rolled out: new sessions of a growing share of the users have the proposed values, until the change
+    /// is applied or reverted. `{}` is the default plan.
+    struct ProposedRollout {
+        /// The stages, each with a greater share than the stage before; by default 10 % until 50 users and 10 minutes, then
+        /// 50 % until 200 users and 30 minutes.
+        #[validate(length(min = 1, max = 10))]
+        stages: Option<Vec<ProposedStage>>,
+        /// The failures that revert the rollout; by default all, without `refused` if the change decides who may start a
+        /// session.
+        #[validate(length(min = 1, max = 3))]
+        guards: Option<Vec<Guard>>,
+        /// The step after the last stage; `promote` by default.
+        then: Option<OnCompletion>,
+        /// The hours after which the rollout is held; 72 by default.
+        #[validate(range(min = 1, max = rollouts::MAX_HOURS))]
+        max_hours: Option<i64>,
+    }
+}
+
+body! {
+    /// A stage of a rollout.
+    struct ProposedStage {
+        /// The share of the users in percent.
+        #[validate(range(min = 1, max = 100))]
+        #[example(10)]
+        share: i64,
+        /// The number of users with the proposed values before the next stage.
+        #[validate(range(min = 1, max = rollouts::MAX_USERS))]
+        #[example(50)]
+        users: i64,
+        /// The minutes before the next stage.
+        #[validate(range(min = 0, max = rollouts::MAX_MINUTES))]
+        #[example(10)]
+        minutes: i64,
+    }
+}
+
+impl ProposedRollout {
+    /// Returns the plan with every default, for a change of `keys`.
+    fn validate<'k>(self, keys: impl Iterator<Item = &'k str>) -> Result<PlanDraft, Problem> {
+        let stage = |ProposedStage { share, users, minutes }| StageDraft { share, users, minutes };
+        let draft = PlanDraft {
+            stages: self.stages.map(|stages| stages.into_iter().map(stage).collect()),
+            guards: self.guards,
+            then: self.then.unwrap_or_default(),
+            max_hours: self.max_hours,
+        };
+        let guards = Guard::defaults(sessions::decide_eligibility(keys));
+        let plan = draft.validate(&guards, "/plan/rollout").map_err(|errors| {
+            let detail = "the rollout is invalid; nothing was stored";
+            Problem::new(Code::ValidationFailed, detail).with_errors(errors)
+        })?;
+        Ok(plan.to_draft())
     }
 }
 
 impl ProposedSettings {
-    fn split(self) -> (ChangeNote, ProposalChange) {
-        let edits = self.changes.into_iter().map(Edit::from).collect();
-        let plan = self.plan.map(Plan::from).unwrap_or_default();
-        (self.note, ProposalChange { edits, plan })
+    fn split(self) -> Result<(ChangeNote, ProposalChange), Problem> {
+        let edits: Vec<_> = self.changes.into_iter().map(Edit::from).collect();
+        let mut plan = Plan::default();
+        if let Some(proposed) = self.plan {
+            let keys = edits.iter().map(|edit| edit.key.as_str());
+            plan = Plan {
+                at: proposed.at,
+                grace_minutes: proposed.grace_minutes.and_then(|minutes| minutes.try_into().ok()),
+                after: proposed.after,
+                rollout: proposed.rollout.map(|rollout| rollout.validate(keys)).transpose()?,
+            };
+        }
+        Ok((self.note, ProposalChange { edits, plan }))
     }
 }
 
@@ -117,7 +181,7 @@ pub(in crate::http) async fn propose(
     Body { value: proposed, bytes }: Body<ProposedSettings>,
 ) -> Result<JsonResponse, Problem> {
     let options = headers.options(&caller, dry_run, &bytes);
-    let (note, change) = proposed.split();
+    let (note, change) = proposed.split()?;
     let actor = note.actor(caller, request);
     let edition = writer.propose(&actor, &change, &options).await?;
     respond(&writer, edition, dry_run, StatusCode::CREATED).await
@@ -153,7 +217,7 @@ pub(in crate::http) async fn edit(
         Problem::new(Code::VersionRequired, "send `If-Match` with the edition that you read")
     })?;
     let options = headers.options(&caller, dry_run, &bytes);
-    let (note, change) = proposed.split();
+    let (note, change) = proposed.split()?;
     let actor = note.actor(caller, request);
     let edition = writer.edit_proposal(number, expected, &actor, &change, &options).await;
     let edition = edition.map_err(|err| match err {

@@ -44,7 +44,7 @@ any_of! {
 }
 
 problems! {
-    RollBackProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, DelegatedToken, VersionNotFound, ReleaseNotFound, RequestTimeout, VersionConflict, ChangeFrozen, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
+    RollBackProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, DelegatedToken, VersionNotFound, ReleaseNotFound, RequestTimeout, VersionConflict, ChangeFrozen, RolloutRunning, RolloutConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 body! {

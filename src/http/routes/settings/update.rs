@@ -33,7 +33,7 @@ use crate::{
 const MAX_QUOTED_CHARS: usize = 128;
 
 problems! {
-    UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, DelegatedToken, RequestTimeout, VersionConflict, ChangeFrozen, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
+    UpdateProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, KeyLocked, ApprovalRequired, DelegatedToken, RequestTimeout, VersionConflict, ChangeFrozen, RolloutRunning, RolloutConflict, RevisionMismatch, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, VersionRequired, RateLimited, Internal, Unavailable, OutcomeUnknown
 }
 
 body! {

@@ -1,0 +1,67 @@
+//! `/admin/proposals/{number}/rollout`: the steps of a rollout by people.
+
+use axum::extract::State;
+
+use super::number;
+use crate::{
+    http::{
+        auth::write_quota::RateLimitedAdmin,
+        openapi::problems,
+        problem::Problem,
+        request::{body::Body, fields::body, path::PathSegment, query::Query},
+        response::JsonResponse,
+        write::{ChangeNote, StepHeaders, StepParameters},
+    },
+    ids::RequestId,
+    settings::{self, RolloutAction, RolloutView, SettingsWriter},
+};
+
+problems! {
+    RolloutStepProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
+    DelegatedToken, KeyLocked, ProposalNotFound, RequestTimeout, VersionConflict, NotApproved, ChangeFrozen,
+    RolloutNotRunning, RolloutStepImpossible, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
+    Internal, Unavailable, OutcomeUnknown
+}
+
+body! {
+    /// A step of a rollout.
+    struct RolloutStepRequest {
+        /// `hold` keeps the share, `resume` ends the hold, `advance` begins the next stage, `promote` applies the change for
+        /// everybody, `revert` ends the rollout.
+        #[example("hold")]
+        action: RolloutAction,
+        /// The reason
+        note: ChangeNote,
+    }
+}
+
+/// Takes a step of a rollout. Every administrator may hold, resume and revert, also in a freeze. If a setting needs approvals,
+/// only a person who wrote no edition may advance and promote.
+#[utoipa::path(
+    post,
+    path = "/admin/proposals/{number}/rollout",
+    operation_id = "moveRollout",
+    tag = "proposals",
+    params(("number" = i64, Path, description = "The number"), StepParameters, StepHeaders),
+    request_body = RolloutStepRequest,
+    responses(
+        (status = 200, description = "The rollout after the step; with `dry_run`, as it is", body = RolloutView),
+        RolloutStepProblems,
+    ),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn move_rollout(
+    RateLimitedAdmin(caller): RateLimitedAdmin,
+    State(writer): State<SettingsWriter>,
+    request: RequestId,
+    PathSegment(path): PathSegment,
+    Query(StepParameters { dry_run }): Query<StepParameters>,
+    headers: StepHeaders,
+    Body { value: RolloutStepRequest { action, note }, bytes }: Body<RolloutStepRequest>,
+) -> Result<JsonResponse, Problem> {
+    let number = number(&path)?;
+    let options = headers.options(&caller, dry_run, &bytes);
+    let actor = note.actor(caller, request);
+    writer.take_rollout_step(number, action, &actor, &options).await?;
+    JsonResponse::ok(&settings::find_rollout(&writer, number).await?)
+}
