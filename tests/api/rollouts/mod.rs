@@ -6,6 +6,7 @@ mod invariants;
 mod rolling;
 mod starts;
 mod storm;
+mod what_if;
 
 use sqlx::AssertSqlSafe;
 

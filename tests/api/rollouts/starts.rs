@@ -129,7 +129,7 @@ async fn each_arm_is_judged_by_its_own_settings() {
     let problem = start_as(&app.instance, &candidate, None).await.problem(403, "not_eligible");
     assert_eq!(problem["reasons"][0]["code"], "cooldown");
     start(&app.instance, &control).await.ok();
-    let sql = "select string_agg(concat_ws(' ', user_id, candidate, share_bp, codes[1]), ', ' order by codes[1])
+    let sql = "select string_agg(concat_ws(' ', user_id, r.candidate, r.share_bp, codes[1]), ', ' order by codes[1])
         from brune_start_refused r join brune_proposal p on p.id = r.proposal";
     let refusals: String = scalar(&app, sql).await;
     assert_eq!(refusals, format!("{candidate} t 3000 cooldown, {control} f 3000 plan_required"));

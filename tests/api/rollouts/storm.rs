@@ -81,7 +81,8 @@ async fn start_sessions(instance: Arc<Instance>, storm: Arc<Storm>) {
         } else {
             let code = serde_json::from_str::<Value>(&reply.text).unwrap()["code"].clone();
             // A broken connection, or a session of the user that was started elsewhere, perhaps a moment later.
-            let codes = ["session_active", "not_eligible", "unavailable", "outcome_unknown", "internal"];
+            let codes =
+                ["session_active", "not_eligible", "unavailable", "outcome_unknown", "internal"];
             assert!(codes.iter().any(|expected| code == *expected), "{}", reply.text);
         }
         let end = "update brune_session set status = 'ended', ended_at = started_at
