@@ -29,6 +29,8 @@ mod proxy;
 mod reading;
 #[path = "config_cli/releases.rs"]
 mod releases;
+#[path = "config_cli/rollouts.rs"]
+mod rollouts;
 #[path = "config_cli/secrets.rs"]
 mod secrets;
 #[path = "config_cli/service.rs"]

@@ -128,9 +128,18 @@ async fn change(
     Ok(Some((status, body["changed"].as_array().cloned().unwrap_or_default())))
 }
 
-/// Waits until the settings are at `revision`: then there is something that can be lost.
-async fn reaches(service: &Service, revision: i64) {
-    let reached = async || service.get(PATH).await["revision"].as_i64().unwrap() >= revision;
+/// Returns the revision of the settings; `None` while the service cannot read them.
+async fn revision(service: &Service) -> Option<i64> {
+    let reply = service.call(Method::GET, PATH).send().await.unwrap();
+    if reply.status() != 200 {
+        return None;
+    }
+    reply.json::<Value>().await.unwrap()["revision"].as_i64()
+}
+
+/// Waits until the settings are at `expected`: then there is something that can be lost.
+async fn reaches(service: &Service, expected: i64) {
+    let reached = async || revision(service).await >= Some(expected);
     wait_until("the writers write", reached).await;
 }
 
@@ -222,13 +231,16 @@ async fn a_killed_backend_restarts_postgres_and_the_service_continues() {
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(&pool).await.unwrap();
     // Its siblings cannot trust what it left in their shared memory: all are ended, and the log is replayed.
     kill(backend);
+    // The backend is gone when Postgres has noticed its end. Before, the service still answers as if nothing had
+    // happened, and the writes that follow would be those before the crash.
+    gone(backend).await;
+    let mut after_crash = None;
     let answers = async || {
-        let reply = service.call(Method::GET, PATH).send().await.unwrap();
-        reply.status() == 200
+        after_crash = revision(&service).await;
+        after_crash.is_some()
     };
     wait_until("it answers again", answers).await;
-    let revision = service.get(PATH).await["revision"].as_i64().unwrap();
-    reaches(&service, revision + 30).await;
+    reaches(&service, after_crash.unwrap() + 30).await;
     let acknowledged = after_the_end(writers).await;
     nothing_is_lost(&service, &acknowledged).await;
     Arc::into_inner(service).unwrap().stop().await;

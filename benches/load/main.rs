@@ -29,6 +29,7 @@ mod realtime;
 #[path = "../../tests/support/realtime_stub/mod.rs"]
 #[expect(dead_code, reason = "tests use more of the stub")]
 mod realtime_stub;
+mod rollout;
 mod rows;
 mod scale;
 mod stalled;
@@ -41,8 +42,9 @@ mod world;
 
 use world::World;
 
-const SCENARIOS: [&str; 15] = [
+const SCENARIOS: [&str; 16] = [
     "start",
+    "rollout",
     "realtime",
     "patch",
     "history",
@@ -83,6 +85,7 @@ async fn run(is_selected: &dyn Fn(&str) -> bool) {
         println!("\n== {scenario} ==");
         match scenario {
             "start" => start::run(&mut world).await,
+            "rollout" => rollout::run(&mut world).await,
             "realtime" => realtime::run(&mut world).await,
             "patch" => patch::run(&mut world).await,
             "history" => history::run(&mut world).await,

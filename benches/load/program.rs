@@ -11,6 +11,9 @@ use tokio::{
 
 use crate::world::SECRET;
 
+/// The program of this build.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_brune");
+
 /// A running program.
 pub(crate) struct Program {
     child: Child,
@@ -20,7 +23,7 @@ pub(crate) struct Program {
 impl Program {
     /// Starts the program with the database at `url`, and returns once the program listens.
     pub(crate) async fn start(url: &str, catalog: Option<&Path>) -> Self {
-        let mut command = command(url);
+        let mut command = command(Path::new(PROGRAM), url, "serve");
         // Required in production; no session is started.
         command.env("NODE_ENV", "production").env("OPENAI_API_KEY", "sk-for-measuring");
         if let Some(catalog) = catalog {
@@ -31,9 +34,22 @@ impl Program {
 
     /// Starts the program without a realtime provider, so that sessions start at once.
     pub(crate) async fn start_without_provider(url: &str) -> Self {
-        let mut command = command(url);
+        Self::start_of(Path::new(PROGRAM), url).await
+    }
+
+    /// The same for the program at `path`.
+    pub(crate) async fn start_of(path: &Path, url: &str) -> Self {
+        let mut command = command(path, url, "serve");
         command.env("NODE_ENV", "development").env("LOG_FORMAT", "json");
         Self::launch(command).await
+    }
+
+    /// Migrates the database at `url` by the program at `path`, as the login of `owner_url`.
+    pub(crate) async fn migrate(path: &Path, url: &str, owner_url: &str) {
+        let mut command = command(path, url, "migrate");
+        command.env("DATABASE_MIGRATE_URL", owner_url).stderr(Stdio::inherit());
+        let status = command.status().await.unwrap();
+        assert!(status.success(), "{} migrate: {status}", path.display());
     }
 
     async fn launch(mut command: Command) -> Self {
@@ -87,11 +103,11 @@ impl Program {
     }
 }
 
-/// Returns the command with the required variables only.
-fn command(url: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_brune"));
+/// Returns the command `name` of the program at `path`, with the required variables only.
+fn command(path: &Path, url: &str, name: &str) -> Command {
+    let mut command = Command::new(path);
     command
-        .arg("serve")
+        .arg(name)
         .env_clear()
         .env("DATABASE_URL", url)
         .env("JWT_SECRET", SECRET)

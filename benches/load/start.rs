@@ -123,14 +123,17 @@ async fn compare(
     println!("  processor time of Postgres: {real:.0} of {bare:.0} us a start");
 }
 
+/// The handler that a turn calls.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
+    /// The service.
     Real,
+    /// The bare handler.
     Least,
 }
 
 /// Returns the rate of `starts` starts per second by `clients` clients, each start of a new user.
-async fn turn(
+pub(crate) async fn turn(
     clients: usize,
     starts: usize,
     address: SocketAddr,

@@ -1,6 +1,9 @@
-//! A what-if over the greatest number of attempts: duration, memory of the program, and starts beside it.
+//! A what-if over the greatest number of attempts: duration, memory of the program, and starts and changes beside it.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use brune::{
     clock::Clock,
@@ -21,6 +24,10 @@ use crate::{
 const BAR_SECONDS: f64 = 5.0;
 /// Starts during what-ifs, of the starts before. A what-if uses one processor and a backend of Postgres another.
 const BAR: f64 = 0.5;
+/// The median latency of a change during what-ifs, of the one before.
+const WRITE_BAR: f64 = 2.0;
+/// The pause between two changes.
+const WRITE_PAUSE: Duration = Duration::from_millis(10);
 /// The growth of the program's memory by the first what-if, in megabytes.
 const BAR_MEGABYTES: f64 = 64.0;
 /// Users, each with three sessions and one refusal; fewer in a debug build, which measures nothing.
@@ -28,6 +35,8 @@ const USERS: i64 = if cfg!(debug_assertions) { 5_000 } else { 50_000 };
 /// How long starts are counted without what-ifs.
 const ALONE: Duration = Duration::from_secs(5);
 const TURNS: usize = 3;
+/// The setting that is changed; the replay does not read the setting.
+const KEY: &str = "BRUNE_PROMPT_VERSION";
 
 pub(crate) async fn run(world: &mut World) {
     let name = "what_if";
@@ -45,8 +54,11 @@ pub(crate) async fn run(world: &mut World) {
     let growth = memory() - before;
     let mut ratios = Vec::new();
     let mut times = [Times::new(), Times::new()];
+    let mut writes = [Times::new(), Times::new()];
+    let mut writer = Writer::of(&program).await;
     for _ in 0..TURNS {
-        let alone = starts(&[program.address], &mut times[0], tokio::time::sleep(ALONE)).await;
+        let alone = writer.write_during(tokio::time::sleep(ALONE), &mut writes[0]);
+        let alone = starts(&[program.address], &mut times[0], alone).await;
         let questions = async {
             // As long as starts were counted alone.
             let started_at = Instant::now();
@@ -54,7 +66,8 @@ pub(crate) async fn run(world: &mut World) {
                 seconds.push(ask(&program, &until).await);
             }
         };
-        let during = starts(&[program.address], &mut times[1], questions).await;
+        let during = writer.write_during(questions, &mut writes[1]);
+        let during = starts(&[program.address], &mut times[1], during).await;
         ratios.push(during / alone);
     }
     let slowest = seconds.iter().copied().fold(0.0, f64::max);
@@ -69,8 +82,52 @@ pub(crate) async fn run(world: &mut World) {
     );
     let figures = format!("{} before, {} during", times[0], times[1]);
     line("starts during what-ifs, of before", median(&ratios), BAR, true, &figures);
+    let [before, during] = &writes;
+    let ratio = during.median() / before.median();
+    let figures = format!("{before} before, {during} during");
+    line("a change during what-ifs, of before", ratio, WRITE_BAR, false, &figures);
     program.stop().await;
     owner.close().await;
+}
+
+/// A client that changes a setting.
+struct Writer {
+    client: Client,
+    token: String,
+    version: i64,
+}
+
+impl Writer {
+    async fn of(program: &Program) -> Self {
+        Self { client: Client::of(program.address).await, token: admin(), version: 1 }
+    }
+
+    /// Changes the setting again and again until `background` has ended, and records the durations.
+    async fn write_during(&mut self, background: impl Future<Output = ()>, times: &mut Times) {
+        let is_over = Cell::new(false);
+        let background = async {
+            background.await;
+            is_over.set(true);
+        };
+        let writes = async {
+            while !is_over.get() {
+                let started_at = Instant::now();
+                self.write().await;
+                times.add(started_at.elapsed());
+                tokio::time::sleep(WRITE_PAUSE).await;
+            }
+        };
+        tokio::join!(background, writes);
+    }
+
+    async fn write(&mut self) {
+        let value = format!("v{}", self.version + 1);
+        let change = json!({"key": KEY, "value": value, "version": self.version});
+        let body = json!({"reason": "measuring", "changes": [change]}).to_string();
+        let path = "/admin/global-settings";
+        self.client.expect(Method::PATCH, path, &self.token, body).await;
+        self.version += 1;
+    }
 }
 
 /// Asks about a longer cooldown. Returns the seconds.

@@ -79,13 +79,23 @@ impl World {
         self.server.url().replace("/brune?", &format!("/{name}?"))
     }
 
-    /// Creates and migrates the database `name`, and publishes `catalog` with its default values. Returns a pool of the
-    /// service's role.
-    pub(crate) async fn database(&self, name: &str, catalog: &Catalog) -> Pool {
+    /// Returns the URL of the database `name` for the login that migrates.
+    pub(crate) fn owner_url(&self, name: &str) -> String {
+        self.server.owner_options().database(name).to_url_lossy().into()
+    }
+
+    /// Creates an empty database.
+    pub(crate) async fn create_database(&self, name: &str) {
         let mut connection = self.server.admin_options().connect().await.unwrap();
         let create = format!("create database {name} owner {OWNER} template template0");
         connection.execute(AssertSqlSafe(create)).await.unwrap();
         connection.close().await.unwrap();
+    }
+
+    /// Creates and migrates the database `name`, and publishes `catalog` with its default values. Returns a pool of the
+    /// service's role.
+    pub(crate) async fn database(&self, name: &str, catalog: &Catalog) -> Pool {
+        self.create_database(name).await;
         let owner = self.server.owner_options().database(name);
         let owner = Pool::open(owner, Topology::Direct, 2).await.unwrap();
         let mut session = database::unlimited_owner(&owner).await.unwrap().unwrap();

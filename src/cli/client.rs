@@ -284,17 +284,24 @@ fn option_of(pointer: &str) -> Option<&'static str> {
         "/plan/at" => Some("--at"),
         "/plan/grace_minutes" => Some("--grace"),
         "/plan/after" => Some("--after"),
+        "/plan/rollout" => Some("--rollout"),
         "/starts_at" => Some("--from"),
         "/ends_at" => Some("--until"),
         _ => None,
     }
 }
 
-/// Returns whether a conflict waits for approvals or for a time, so that nobody was faster.
+/// Returns whether a conflict waits for approvals, a time or a rollout, or the step is never possible: nobody was faster.
 fn is_waiting(code: &str) -> bool {
     matches!(
         code,
-        "not_approved" | "proposal_not_due" | "predecessor_not_applied" | "change_frozen"
+        "not_approved"
+            | "proposal_not_due"
+            | "predecessor_not_applied"
+            | "change_frozen"
+            | "rollout_running"
+            | "rollout_conflict"
+            | "rollout_step_impossible"
     )
 }
 
@@ -316,6 +323,19 @@ pub(super) fn fix(code: &str) -> Option<&'static str> {
             Some("wait, or write an edition with another time (`brune proposal edit`)")
         }
         "predecessor_not_applied" => Some("`brune proposal show` prints the next step"),
+        "rollout_running" => Some(
+            "wait for the end of the rollout (`brune rollout status`), revert the rollout, or in an emergency add \
+             --emergency",
+        ),
+        "rollout_conflict" => Some(
+            "with the change that rolls out, the settings would be invalid: `brune rollout status` shows the rollout",
+        ),
+        "rollout_not_running" | "rollout_step_impossible" => {
+            Some("`brune rollout status` shows the rollout")
+        }
+        "rollout_not_found" => {
+            Some("`brune proposal show` prints whether the proposal has a rollout that has begun")
+        }
         "proposal_not_found" => Some("`brune proposal list` prints the proposals"),
         "release_not_found" => Some("`brune release list` prints the releases"),
         "release_exists" => Some("a name is used only once: choose another name"),

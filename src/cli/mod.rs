@@ -1,5 +1,5 @@
-//! The command line: `brune serve | migrate | doctor | token | health | config | proposal | freeze | release | starts
-//! | what-if | secrets | instances | completions`.
+//! The command line: `brune serve | migrate | doctor | token | health | config | proposal | rollout | freeze | release
+//! | starts | what-if | secrets | instances | completions`.
 
 #![expect(clippy::doc_markdown, reason = "these comments are help texts, for terminals")]
 
@@ -16,6 +16,7 @@ mod output;
 mod proposal;
 mod release;
 mod rollback;
+mod rollout;
 mod secrets;
 mod serve;
 mod show;
@@ -107,6 +108,12 @@ enum Command {
     /// A verdict is of one edition: `show` prints the number of the edition, `approve` and `apply` require it. Connection
     /// and exit codes as of `brune config`; 4 also means that somebody wrote a newer edition.
     Proposal(proposal::Arguments),
+    /// Watch and steer the guarded rollout of a proposal, over REST
+    ///
+    /// A rollout gives a change to a share of the users first, compares their failures with those of the others, and
+    /// reverts the change if it does harm. `brune config set … --propose --rollout` proposes a rollout, `brune proposal
+    /// apply` begins it. Connection and exit codes as of `brune config`; 4 also means that the rollout has ended.
+    Rollout(rollout::Arguments),
     /// Freeze all settings for a time, list freezes, end a freeze, over REST
     ///
     /// Connection and exit codes as of `brune config`.
@@ -206,6 +213,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Health(arguments) => health::run(&environment, &arguments),
         Command::Config(arguments) => Ok(config::run(&environment, arguments)),
         Command::Proposal(arguments) => Ok(proposal::run(&environment, arguments)),
+        Command::Rollout(arguments) => Ok(rollout::run(&environment, arguments)),
         Command::Freeze(arguments) => Ok(freeze::run(&environment, arguments)),
         Command::Release(arguments) => Ok(release::run(&environment, arguments)),
         Command::Starts(arguments) => Ok(starts::run(&environment, arguments)),

@@ -43,6 +43,8 @@ export const journey = (script, options) => withPage(async (page) => {
     addEventListener('securitypolicyviolation', (event) => console.error(`content security policy: ${event.violatedDirective} ${event.blockedURI}`));
   });
   await script(page);
+  // A response must not be rewritten after its page was closed.
+  await page.unrouteAll({ behavior: 'wait' });
   assert.deepEqual(violations, []);
 }, options);
 
@@ -62,6 +64,21 @@ export async function interception(page, method, pattern) {
     return route.continue();
   });
   return (action) => { pendingAction = action; };
+}
+
+/**
+ * Returns a function `rewrite(edit)`: from then on the body of each response to GET `pattern` is `edit(body)`. Null ends the
+ * rewriting. Call it before the first page, like `interception`.
+ */
+export async function rewriting(page, pattern) {
+  let currentEdit = null;
+  await page.route(pattern, async (route) => {
+    const edit = currentEdit;
+    if (!edit || route.request().method() !== 'GET') return route.fallback();
+    const response = await route.fetch();
+    return route.fulfill({ response, json: edit(await response.json()) });
+  });
+  return (edit) => { currentEdit = edit; };
 }
 
 /** Opens the console with a sign-in link, and then the page `hash`. */

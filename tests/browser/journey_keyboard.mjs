@@ -42,7 +42,7 @@ await journey(async (page) => {
   await press('e');
   await page.keyboard.type('7');
   await press('Escape');
-  assert.equal(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), 'Edit Cooldown minutes');
+  await page.waitForFunction(() => document.activeElement.getAttribute('aria-label') === 'Edit Cooldown minutes');
   await press('h');
   await page.getByRole('heading', { level: 1, name: 'History' }).waitFor();
   const restore = page.getByRole('button', { name: 'Restore this value: version 1 of Cooldown minutes' });

@@ -1,6 +1,6 @@
 // Notices follow what they are about, dialogs close with their page, and a change of a removed setting can be discarded.
 import assert from 'node:assert/strict';
-import { api, change, enter, journey, row, setting, timeAfter, visit } from './console.mjs';
+import { api, change, enter, journey, rewriting, row, setting, timeAfter, visit } from './console.mjs';
 
 const COOLDOWN = 'BRUNE_COOLDOWN_MINUTES';
 const PER_DAY = 'BRUNE_MAX_SESSIONS_PER_DAY';
@@ -8,6 +8,7 @@ const approve = (number, apply) => api('POST', `/admin/proposals/${number}/verdi
 const lines = (page) => page.locator('.banners').getByRole('status').filter({ visible: true }).count();
 
 await journey(async (page) => {
+  const rewriteSettings = await rewriting(page, '**/admin/global-settings');
   await enter(page);
   const dialog = page.getByRole('dialog').last();
   const banners = page.getByRole('region', { name: 'Notifications' });
@@ -26,7 +27,7 @@ await journey(async (page) => {
   // A notice says what a proposal needs now, and the focus is on the way to the proposal.
   await propose(COOLDOWN, 'Cooldown minutes', '45', 'calmer evenings');
   await banners.getByText('Proposed as proposal 1. It needs 1 approval by another person.').waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'proposal 1');
+  await page.waitForFunction(() => document.activeElement.textContent === 'proposal 1');
   await approve(1, true);
   await banners.getByText('Proposal 1 was applied as revision 2.').waitFor();
   assert.equal(await banners.getByText('needs 1 approval').count(), 0);
@@ -83,13 +84,7 @@ await journey(async (page) => {
   await visit(page, '#/settings');
   await edit(COOLDOWN, 'Cooldown minutes', '33');
   await edit(PER_DAY, 'Max sessions per day', '9');
-  await page.route('**/admin/global-settings', async (route) => {
-    if (route.request().method() !== 'GET') return route.fallback();
-    const response = await route.fetch();
-    const body = await response.json();
-    body.settings = body.settings.filter(({ key }) => key !== COOLDOWN);
-    return route.fulfill({ response, json: body });
-  });
+  rewriteSettings((body) => ({ ...body, settings: body.settings.filter(({ key }) => key !== COOLDOWN) }));
   await change({ BRUNE_SESSION_MAX_MINUTES: 31 });
   const bar = page.getByRole('region', { name: 'Unsaved changes' });
   await bar.getByText('Cooldown minutes is no longer in the catalog').waitFor();
@@ -100,6 +95,4 @@ await journey(async (page) => {
   await page.keyboard.press('Control+Enter');
   await page.getByText('Saved 1 change as revision').first().waitFor();
   assert.equal((await setting(PER_DAY)).value, 9);
-  // A response must not be rewritten after its page was closed.
-  await page.unrouteAll({ behavior: 'wait' });
 });

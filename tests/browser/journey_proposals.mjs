@@ -1,6 +1,6 @@
 // Proposals of two people: an edit during an approval, an objection, a schedule, a failure, an emergency, conflicts.
 import assert from 'node:assert/strict';
-import { ADMIN, OTHER, api, enter, journey, setting, timeAfter, visit } from './console.mjs';
+import { ADMIN, OTHER, api, enter, journey, rewriting, setting, timeAfter, visit } from './console.mjs';
 
 const COOLDOWN = 'BRUNE_COOLDOWN_MINUTES';
 const PROMPT = 'BRUNE_PROMPT_VERSION';
@@ -26,6 +26,7 @@ async function perform(page, name, action) {
 /** Ben approves an edition while ada writes the next: the approval is refused, and asked for again. */
 async function approveAgainstEdit(ada, ben) {
   const number = await propose(COOLDOWN, 45, 'calmer evenings');
+  const rewriteProposal = await rewriting(ben, `**/admin/proposals/${number}`);
   await enter(ben, '#/settings', OTHER);
   await ben.getByRole('link', { name: 'Proposals 1 waiting for you' }).click();
   await ben.getByRole('heading', { level: 1, name: 'Proposals' }).waitFor();
@@ -35,8 +36,8 @@ async function approveAgainstEdit(ada, ben) {
   await dialogOf(ben).getByRole('heading', { name: `Approve and apply edition 1 of proposal ${number}` }).waitFor();
 
   // The page of ben does not hear of the edit, so the service refuses the approval.
-  const outdated = JSON.stringify(await proposal(number));
-  await ben.route(`**/admin/proposals/${number}`, (route) => route.fulfill({ body: outdated, contentType: 'application/json' }));
+  const outdated = await proposal(number);
+  rewriteProposal(() => outdated);
   await visit(ada, `#/proposals/${number}`);
   assert.ok(await step(ada, 'Approve…').isDisabled());
   await ada.getByText('You wrote edition 1, so another person has to approve the proposal.').waitFor();
@@ -49,7 +50,7 @@ async function approveAgainstEdit(ada, ben) {
   const refusal = ben.waitForResponse((response) => response.url().endsWith('/verdicts'));
   await dialogOf(ben).getByRole('button', { name: 'Approve and apply', exact: true }).click();
   assert.equal((await (await refusal).json()).code, 'edition_outdated');
-  await ben.unroute(`**/admin/proposals/${number}`);
+  rewriteProposal(null);
   const notice = ben.getByRole('alert').filter({ hasText: 'ada has written edition 2' });
   await notice.getByText('45').waitFor();
   await notice.getByText('50').waitFor();
@@ -229,5 +230,6 @@ await journey(async (ada) => {
   await resolveConflicts(ada, scheduled);
   await waitForFreeze(ben);
   await pageThrough(ada);
+  await ben.unrouteAll({ behavior: 'wait' });
   await ben.close();
 }, { timezoneId: 'Asia/Kolkata' });

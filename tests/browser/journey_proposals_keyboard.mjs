@@ -2,8 +2,6 @@
 import assert from 'node:assert/strict';
 import { ADMIN, OTHER, api, enter, journey, setting, tabTo } from './console.mjs';
 
-const focusedText = (page) => page.evaluate(() => document.activeElement.textContent);
-
 await journey(async (ada) => {
   const { number } = await api('POST', '/admin/proposals', { reason: 'calmer evenings', changes: [{ key: 'BRUNE_COOLDOWN_MINUTES', value: 45, version: 1 }] }, ADMIN);
   await enter(ada);
@@ -34,11 +32,12 @@ await journey(async (ada) => {
   await press(ada, 'Control+Enter');
   // The error of the service is shown at its field, which takes the focus.
   await dialog.getByText('Must be').waitFor();
-  assert.equal(await dialog.getByLabel('After proposal').evaluate((element) => element === document.activeElement), true);
+  const afterField = await dialog.getByLabel('After proposal').elementHandle();
+  await ada.waitForFunction((element) => element === document.activeElement, afterField);
   await press(ada, 'Control+a', 'Delete', 'Control+Enter');
   await dialog.waitFor({ state: 'detached' });
   await ada.getByText(`Wrote edition 2 of proposal ${number}.`).waitFor();
-  assert.equal(await focusedText(ada), 'Edit…');
+  await ada.waitForFunction(() => document.activeElement.textContent === 'Edit…');
 
   // Ben approves and applies in one step. The focus stays in the state of the proposal.
   await press(ben, 'g', 'p');

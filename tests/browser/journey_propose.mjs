@@ -1,6 +1,6 @@
 // Protected settings: the review, the rollback and the import propose; a schedule, a freeze meanwhile, an emergency.
 import assert from 'node:assert/strict';
-import { api, enter, journey, row, setting, tabTo, timeAfter, visit } from './console.mjs';
+import { api, enter, interception, journey, rewriting, row, setting, tabTo, timeAfter, visit } from './console.mjs';
 
 const COOLDOWN = 'BRUNE_COOLDOWN_MINUTES';
 const PROMPT = 'BRUNE_PROMPT_VERSION';
@@ -11,6 +11,8 @@ const proposal = (number) => api('GET', `/admin/proposals/${number}`);
 const approve = async (number) => api('POST', `/admin/proposals/${number}/verdicts`, { edition: 1, verdict: 'approve', apply: true });
 
 await journey(async (page) => {
+  const beforeProposing = await interception(page, 'POST', '**/admin/proposals');
+  const rewriteSettings = await rewriting(page, '**/admin/global-settings');
   await enter(page);
   const dialog = page.getByRole('dialog').last();
   const bar = page.getByRole('region', { name: 'Unsaved changes' });
@@ -115,27 +117,21 @@ await journey(async (page) => {
 
   // A conflict with another person leaves the draft for a decision, and nothing is proposed.
   await edit(COOLDOWN, 'Cooldown minutes', '50');
-  await page.route('**/admin/proposals', async (route) => {
-    await api('PATCH', '/admin/global-settings?emergency=true', { reason: 'quicker', changes: [{ key: COOLDOWN, value: 60, version: 2 }] });
-    await route.continue();
-  }, { times: 1 });
+  const quicker = { reason: 'quicker', changes: [{ key: COOLDOWN, value: 60, version: 2 }] };
+  beforeProposing(() => api('PATCH', '/admin/global-settings?emergency=true', quicker));
   await bar.getByRole('button', { name: 'Review and propose' }).click();
   await dialog.getByLabel('Reason').fill('fifty');
   await dialog.getByRole('button', { name: 'Propose 1 change' }).click();
   await dialog.getByRole('group', { name: 'Cooldown minutes' }).getByRole('radio', { name: 'Keep mine' }).check();
+  // Few notices are shown at a time: a notice of the change that arrived later would replace the notice of the proposal.
+  await banners.getByText('ben changed Cooldown minutes').waitFor();
   await dialog.getByRole('button', { name: 'Continue' }).click();
   await dialog.getByRole('button', { name: 'Propose 1 change' }).click();
   await banners.getByText('Proposed as proposal 5').waitFor();
   assert.equal((await proposal(5)).changes[0].version, 3);
 
   // A page that does not know of the protection yet: the rejection switches to a proposal.
-  await page.route('**/admin/global-settings', async (route) => {
-    if (route.request().method() !== 'GET') return route.fallback();
-    const response = await route.fetch();
-    const body = await response.json();
-    for (const entry of body.settings) entry.approvals = 0;
-    return route.fulfill({ response, json: body });
-  });
+  rewriteSettings((body) => ({ ...body, settings: body.settings.map((entry) => ({ ...entry, approvals: 0 })) }));
   await page.reload();
   await edit(COOLDOWN, 'Cooldown minutes', '55');
   await bar.getByRole('button', { name: 'Review and save' }).click();
@@ -144,7 +140,7 @@ await journey(async (page) => {
   await dialog.getByText('The change needs approvals. Nothing was changed.').waitFor();
   await dialog.getByRole('button', { name: 'Propose 1 change' }).click();
   await banners.getByText('Proposed as proposal 6').waitFor();
-  await page.unroute('**/admin/global-settings');
+  rewriteSettings(null);
 
   // The rollback of a protected setting proposes its plan.
   await visit(page, `#/history?key=${COOLDOWN}`);

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use crate::{
     run, scripts,
-    support::{SECRET, TestApp, admin, binary::Home, nginx::Nginx, user},
+    support::{SECRET, TestApp, admin, binary::Home, nginx::Nginx, port::Port, user},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redirects_links_and_the_console_work_under_a_path_prefix() {
     let app = TestApp::new().await;
-    let port = Nginx::port();
-    let url = format!("http://127.0.0.1:{port}/brune");
+    let port = Port::reserve();
+    let url = format!("http://{}/brune", port.address());
     let home = Home::on(&app.db).with("JWT_SECRET", SECRET).with("BRUNE_PUBLIC_URL", &url);
     let service = home.serve();
     let nginx = Nginx::before(service.address(), "/brune", port).await;

@@ -69,21 +69,22 @@ async fn a_suspended_instance_is_a_laggard_until_it_continues() {
     let homes = [Home::on(&app.db), Home::on(&app.db)];
     let [writer, frozen] = homes.each_ref().map(Home::serve);
     let id = own(&frozen).await;
-    let change = async |to: i64, version: i64| {
+    // The longest timeout where everybody is expected to apply the change: a busy machine takes its time.
+    let change = async |to: i64, version: i64, timeout_ms: &str| {
         let change = writer.change("BRUNE_COOLDOWN_MINUTES", &json!(to), version);
-        let change = change.query(&[("wait", "applied"), ("timeout_ms", "1000")]);
+        let change = change.query(&[("wait", "applied"), ("timeout_ms", timeout_ms)]);
         let reply = change.send().await.unwrap();
         (reply.status().as_u16(), reply.json::<Value>().await.unwrap())
     };
-    let (status, both) = change(40, 1).await;
+    let (status, both) = change(40, 1, "4000").await;
     assert_eq!((status, &both["applied"]["instances"]), (200, &json!(2)), "{both}");
 
     frozen.signal(Signal::STOP);
-    let (status, lost) = change(41, 2).await;
+    let (status, lost) = change(41, 2, "1000").await;
     assert_eq!((status, &lost["revision"]), (202, &json!(3)), "{lost}");
     assert_eq!(lost["applied"]["laggards"][0]["id"], id);
     frozen.signal(Signal::CONT);
-    let is_repeated = async || change(41, 3).await.0 == 200;
+    let is_repeated = async || change(41, 3, "4000").await.0 == 200;
     wait_until("it takes part again", is_repeated).await;
     frozen.stop().await;
     writer.stop().await;

@@ -1,7 +1,5 @@
 //! What an operator meets when nothing works.
 
-use std::net::TcpListener;
-
 use brune::{
     clock::Clock,
     http::{Grant, SUPER_ADMIN, issue},
@@ -11,7 +9,7 @@ use chrono::TimeDelta;
 use crate::{
     proxy,
     service::{Room, Service, run},
-    support::{auth, user},
+    support::{auth, port::Port, user},
 };
 
 fn list(url: &str, token: &str) -> crate::service::Run {
@@ -21,8 +19,8 @@ fn list(url: &str, token: &str) -> crate::service::Run {
 
 #[test]
 fn an_unreachable_address_is_reported_with_its_reason() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    list(&format!("http://{free}"), "x").ends(3, "does not answer: Connection refused");
+    let port = Port::reserve();
+    list(&format!("http://{}", port.address()), "x").ends(3, "does not answer: Connection refused");
     list("not an address", "x").ends(2, "BRUNE_URL");
 }
 

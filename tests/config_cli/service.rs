@@ -13,10 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::ConnectOptions as _;
 
-use crate::support::{SECRET, TestDb, admin, programs::need_postgres, wait::receive};
-
-/// On a free port.
-const ANYWHERE: &str = "127.0.0.1:0";
+use crate::support::{SECRET, TestDb, admin, port::Port, programs::need_postgres, wait::receive};
 
 const BRUNE: &str = env!("CARGO_BIN_EXE_brune");
 
@@ -113,6 +110,8 @@ pub(crate) fn run(command: &mut Command) -> Run {
 pub(crate) struct Service {
     child: Child,
     pub(crate) address: String,
+    /// Reserved, so that the service can be started again at the same address.
+    port: Port,
     pub(crate) room: Room,
     database: Option<(String, TestDb)>,
 }
@@ -130,14 +129,16 @@ impl Service {
         let owner = db.owner_options().to_url_lossy().to_string();
         let migrated = run(with_database(&mut room.command(&["migrate"]), &owner));
         assert_eq!(migrated.code, 0, "{migrated:#?}");
-        let (child, address) = serve(&room, Some(&database), ANYWHERE);
-        Self { child, address, room, database: Some((database, db)) }
+        let port = Port::reserve();
+        let (child, address) = serve(&room, Some(&database), &port);
+        Self { child, address, port, room, database: Some((database, db)) }
     }
 
     /// One that is told nothing, and brings a database of its own.
     pub(crate) fn start_alone(room: Room) -> Self {
-        let (child, address) = serve(&room, None, ANYWHERE);
-        Self { child, address, room, database: None }
+        let port = Port::reserve();
+        let (child, address) = serve(&room, None, &port);
+        Self { child, address, port, room, database: None }
     }
 
     /// The same service, stopped and started again where it was.
@@ -149,7 +150,7 @@ impl Service {
     /// A stopped service, started where it was.
     pub(crate) fn start_again(&mut self) {
         let database = self.database.as_ref().map(|(url, _)| url.as_str());
-        (self.child, self.address) = serve(&self.room, database, &self.address);
+        (self.child, self.address) = serve(&self.room, database, &self.port);
     }
 
     pub(crate) fn stop(&mut self) {
@@ -196,13 +197,13 @@ pub(crate) fn with_database<'c>(command: &'c mut Command, database: &str) -> &'c
     command.env("DATABASE_URL", database).env("JWT_SECRET", SECRET)
 }
 
-fn serve(room: &Room, database: Option<&str>, listen: &str) -> (Child, String) {
+fn serve(room: &Room, database: Option<&str>, port: &Port) -> (Child, String) {
     let mut command = room.command(&["serve"]);
     if let Some(database) = database {
         with_database(&mut command, database);
     }
     let mut child = command
-        .env("BRUNE_LISTEN", listen)
+        .env("BRUNE_LISTEN", port.address())
         .env("ADMIN_WRITE_RATE_LIMIT_PER_MINUTE", "60000")
         .stdout(Stdio::piped())
         .stderr(File::create(room.path().join("log")).unwrap())

@@ -7,15 +7,16 @@ use crate::blocks;
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
 /// The documents with commands that call a service.
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 5] = [
     ("configuration.md", CONFIGURATION),
     ("operations.md", include_str!("../../docs/operations.md")),
     ("releases.md", include_str!("../../docs/releases.md")),
+    ("rollouts.md", include_str!("../../docs/rollouts.md")),
     ("tutorial.md", include_str!("../../docs/tutorial.md")),
 ];
 
 /// The groups of commands in `docs/configuration.md`.
-const GROUPS: [&str; 5] = ["config", "proposal", "freeze", "release", "starts"];
+const GROUPS: [&str; 6] = ["config", "proposal", "rollout", "freeze", "release", "starts"];
 
 fn help(arguments: &[&str]) -> String {
     let output =

@@ -4,7 +4,6 @@ use std::{
     env,
     fs::{self, DirBuilder, File, Permissions},
     io::{BufRead as _, BufReader, Write as _},
-    net::TcpListener,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
@@ -16,7 +15,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{blocks, support::realtime_stub::Stub};
+use crate::{
+    blocks,
+    support::{port::Port, realtime_stub::Stub},
+};
 
 const TUTORIAL: &str = include_str!("../../docs/tutorial.md");
 
@@ -201,7 +203,8 @@ impl Service {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the tutorial needs bash and curl");
-        shell.stdin.take().unwrap().write_all(self.script(steps).as_bytes()).unwrap();
+        let ports = BACKGROUND.map(|_| Port::reserve());
+        shell.stdin.take().unwrap().write_all(self.script(steps, &ports).as_bytes()).unwrap();
         let output = shell.wait_with_output().unwrap();
         let stdout = String::from_utf8(output.stdout).unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -211,8 +214,9 @@ impl Service {
         answers
     }
 
-    /// Returns `steps` as one script, with the addresses and directories of this run.
-    fn script(&self, steps: &[Step]) -> String {
+    /// Returns `steps` as one script, with the addresses and directories of this run. `ports` are for the programs that
+    /// the page starts.
+    fn script(&self, steps: &[Step], ports: &[Port]) -> String {
         let programs = Path::new(env!("CARGO_BIN_EXE_brune")).parent().unwrap();
         let alerts = self.dir.join("alerts");
         let mut replacements = vec![
@@ -227,7 +231,7 @@ impl Service {
             // The time only has to be long enough for the approval.
             ("+1 minute", "+15 seconds".to_owned()),
         ];
-        replacements.extend(BACKGROUND.map(|address| (address, free_address())));
+        replacements.extend(BACKGROUND.into_iter().zip(ports.iter().map(Port::address)));
         let mut script = "set -euo pipefail\n".to_owned();
         for step in steps {
             let commands = replacements
@@ -238,11 +242,6 @@ impl Service {
         }
         script
     }
-}
-
-/// Returns an address on which no program listens.
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 impl Drop for Service {

@@ -14,6 +14,7 @@ mod instance;
 mod instance_builder;
 pub(crate) mod nginx;
 pub(crate) mod pgbouncer;
+pub(crate) mod port;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod psql;

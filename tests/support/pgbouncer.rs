@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -15,7 +14,7 @@ use brune::{
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::net::TcpStream;
 
-use super::{TestDb, programs::need, psql::run, wait::wait_until};
+use super::{TestDb, port::Port, programs::need, psql::run, wait::wait_until};
 
 /// How many sessions on the server all its clients share.
 pub(crate) const SESSIONS: u32 = 4;
@@ -23,7 +22,7 @@ pub(crate) const SESSIONS: u32 = 4;
 /// A pooler in front of one database, until it is killed; gone with the test.
 pub(crate) struct PgBouncer {
     dir: PathBuf,
-    port: u16,
+    port: Port,
     upstream: PgConnectOptions,
     owner: PgConnectOptions,
     server: Option<Child>,
@@ -37,10 +36,10 @@ impl PgBouncer {
     /// One that drops the start-up parameters named in `ignored` in silence.
     pub(crate) async fn ignoring(db: &TestDb, ignored: &str) -> Self {
         need("command -v pgbouncer || test -x /usr/sbin/pgbouncer");
-        // Free a moment ago; another program may be quicker, and the test then says so.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = Port::reserve();
+        let number = port.number();
         let dir =
-            std::env::temp_dir().join(format!("brune-pgbouncer-{}-{port}", std::process::id()));
+            std::env::temp_dir().join(format!("brune-pgbouncer-{}-{number}", std::process::id()));
         fs::create_dir(&dir).unwrap();
         let owner = db.owner_options();
         let mut pooler = Self { dir, port, upstream: db.options(), owner, server: None };
@@ -69,7 +68,8 @@ impl PgBouncer {
     }
 
     fn configuration(&self, ignored: &str) -> String {
-        let Self { dir, port, upstream, .. } = self;
+        let Self { dir, upstream, .. } = self;
+        let port = self.port.number();
         let host = upstream
             .get_socket()
             .map_or(upstream.get_host().into(), |socket| socket.to_string_lossy());
@@ -97,11 +97,8 @@ impl PgBouncer {
         let log = fs::File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
         let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.server = Some(server.unwrap());
-        let port = self.port;
-        wait_until("PgBouncer answers", async || {
-            TcpStream::connect(("127.0.0.1", port)).await.is_ok()
-        })
-        .await;
+        let address = self.port.address();
+        wait_until("PgBouncer answers", async || TcpStream::connect(&address).await.is_ok()).await;
     }
 
     /// `kill -9`.
@@ -123,9 +120,9 @@ impl PgBouncer {
     }
 
     fn url_of(&self, user: &str) -> String {
-        let port = self.port;
+        let address = self.port.address();
         let database = self.upstream.get_database().unwrap();
-        format!("postgres://{user}@127.0.0.1:{port}/{database}?sslmode=disable")
+        format!("postgres://{user}@{address}/{database}?sslmode=disable")
     }
 
     pub(crate) fn options(&self) -> PgConnectOptions {

@@ -3,18 +3,21 @@
 use clap::{Args, value_parser};
 use serde_json::{Value, json};
 
-use crate::cli::{
-    client::{Client, Failure},
-    edit::Edit,
-    time::parse_time,
+use crate::{
+    cli::{
+        client::{Client, Failure},
+        edit::Edit,
+        time::parse_time,
+    },
+    json::StrictJson,
 };
 
 /// Returns the path of a proposal.
-pub(super) fn path_of(number: i64) -> String {
+pub(in crate::cli) fn path_of(number: i64) -> String {
     format!("/admin/proposals/{number}")
 }
 
-/// When a proposal takes effect.
+/// When and for whom a proposal takes effect.
 #[derive(Debug, Clone, Args)]
 struct Plan {
     /// Apply the proposal at this time, with an offset, such as 2027-01-01T02:00:00Z
@@ -26,16 +29,45 @@ struct Plan {
     /// Apply the proposal only after this earlier proposal, and build on its result
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(i64).range(1..))]
     after: Option<i64>,
+    /// Apply the change to a share of the users first, with the default plan: 10 %, then 50 % of the users, then all
+    #[arg(long = "rollout", conflicts_with = "rollout_plan")]
+    has_default_rollout: bool,
+    /// Like --rollout, with a plan of your own, such as '{"stages": [{"share": 5, "users": 100, "minutes": 60}]}'
+    ///
+    /// Members: stages, guards (start_failed, cut_short, refused), then (promote, hold) and max_hours. Each has a
+    /// default. `docs/rollouts.md` explains the members.
+    #[arg(long, value_name = "JSON", value_parser = parse_rollout)]
+    rollout_plan: Option<StrictJson>,
+}
+
+/// Parses the plan of a rollout. The service validates the members.
+fn parse_rollout(text: &str) -> Result<StrictJson, String> {
+    match StrictJson::parse(text.as_bytes()) {
+        Ok(plan @ StrictJson::Object(_)) => Ok(plan),
+        Ok(value) => Err(format!("must be a JSON object, not {}", value.kind())),
+        Err(errors) => {
+            let details = errors.reported().iter().map(|error| error.detail.as_str());
+            Err(details.collect::<Vec<_>>().join("; "))
+        }
+    }
 }
 
 impl Plan {
     /// Returns whether no option of the plan is used.
     fn is_empty(&self) -> bool {
-        self.at.is_none() && self.grace.is_none() && self.after.is_none()
+        let has_time = self.at.is_some() || self.grace.is_some();
+        let has_rollout = self.has_default_rollout || self.rollout_plan.is_some();
+        !has_time && self.after.is_none() && !has_rollout
     }
 
     fn to_json(&self) -> Value {
-        json!({"at": self.at, "grace_minutes": self.grace, "after": self.after})
+        let mut plan = json!({"at": self.at, "grace_minutes": self.grace, "after": self.after});
+        if self.has_default_rollout {
+            plan["rollout"] = json!({});
+        } else if let Some(rollout) = &self.rollout_plan {
+            plan["rollout"] = json!(rollout);
+        }
+        plan
     }
 }
 
@@ -53,7 +85,7 @@ impl Propose {
     /// Returns the edition to write with `reason`; `None` for a plain write.
     ///
     /// # Errors
-    /// A time without `--propose`.
+    /// An option of the plan without `--propose`.
     pub(in crate::cli) fn content(
         &self,
         reason: &str,
@@ -66,7 +98,9 @@ impl Propose {
         if self.plan.is_empty() {
             return Ok(None);
         }
-        Err(Failure::usage("--at, --grace and --after require --propose"))
+        Err(Failure::usage(
+            "--at, --grace, --after, --rollout and --rollout-plan require --propose",
+        ))
     }
 }
 

@@ -6,7 +6,8 @@ mod read;
 mod watch;
 mod write;
 
-pub(super) use content::{Propose, read_changes, split};
+pub(super) use content::{Propose, path_of, read_changes, split};
+pub(super) use watch::watch_document;
 pub(super) use write::propose;
 
 use std::process::ExitCode;
@@ -99,7 +100,7 @@ enum Command {
     },
     /// Replace the content of a proposal by a new edition
     ///
-    /// The new edition has exactly these changes and these times. Approvals of earlier editions no longer count.
+    /// The new edition has exactly these changes and this plan. Approvals of earlier editions no longer count.
     Edit {
         #[command(flatten)]
         edition: EditionArguments,
@@ -142,7 +143,7 @@ enum Command {
         #[command(flatten)]
         dry_run: DryRun,
     },
-    /// Apply an edition: its changes become the current settings
+    /// Apply an edition: its changes become the current settings, or their rollout begins
     Apply {
         #[command(flatten)]
         edition: EditionArguments,
@@ -170,7 +171,7 @@ enum Command {
     },
     /// Print the progress of a proposal until it ends
     ///
-    /// Exit codes: 0 applied, 1 withdrawn or failed, 4 failed because a setting was changed meanwhile.
+    /// Exit codes: 0 applied, 1 withdrawn, failed or reverted, 4 failed because a setting was changed meanwhile.
     Watch {
         /// The number of the proposal
         #[arg(value_parser = value_parser!(i64).range(1..))]

@@ -19,7 +19,7 @@ pub(super) async fn next_step(client: &Client, proposal: &Value) -> Option<Strin
     }
     match proposal["state"].as_str().unwrap_or_default() {
         // The time of a failed proposal is over, so the edition needs another time or none.
-        "failed" => Some(edit_command(proposal, "")),
+        "failed" => Some(edit_command(proposal, &rollout(proposal))),
         "applied"
             if !proposal["bypassed_by"].is_null() && proposal["acknowledged_by"].is_null() =>
         {
@@ -27,6 +27,7 @@ pub(super) async fn next_step(client: &Client, proposal: &Value) -> Option<Strin
             Some(format!("{person}brune proposal acknowledge {number} --edition {edition}"))
         }
         "open" => open_step(client, proposal).await,
+        "rolling" => Some(format!("brune rollout status {number}")),
         _ => None,
     }
 }
@@ -52,7 +53,7 @@ async fn open_step(client: &Client, proposal: &Value) -> Option<String> {
     let predecessor = &proposal["plan"]["after"];
     let is_waiting_for_predecessor = is_blocked("predecessor");
     if is_waiting_for_predecessor && is_withdrawn(client, predecessor).await {
-        let command = edit_command(proposal, &time(proposal));
+        let command = edit_command(proposal, &(time(proposal) + &rollout(proposal)));
         return Some(format!("without proposal {predecessor}: {command}"));
     }
     if is_blocked("not_approved") {
@@ -64,6 +65,11 @@ async fn open_step(client: &Client, proposal: &Value) -> Option<String> {
     }
     if is_blocked("not_due") {
         return Some("wait: the service applies the proposal at its time".to_owned());
+    }
+    if is_blocked("rollout_running") {
+        return Some(
+            "wait for the end of the rollout: brune proposal list --state rolling".to_owned(),
+        );
     }
     if is_blocked("change_frozen") {
         return Some("wait, or end the freeze: brune freeze list".to_owned());
@@ -82,7 +88,14 @@ fn edit_command(proposal: &Value, times: &str) -> String {
 fn times(proposal: &Value) -> String {
     let after = proposal["plan"]["after"].as_i64();
     let after = after.map_or(String::new(), |number| format!(" --after {number}"));
-    time(proposal) + &after
+    time(proposal) + &after + &rollout(proposal)
+}
+
+/// Returns the option that repeats the rollout of the plan.
+fn rollout(proposal: &Value) -> String {
+    let rollout = &proposal["plan"]["rollout"];
+    // The service returns numbers and words of a fixed set, so the text has no quote.
+    if rollout.is_object() { format!(" --rollout-plan '{rollout}'") } else { String::new() }
 }
 
 /// Returns the options that repeat the time of the plan.

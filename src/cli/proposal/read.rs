@@ -170,15 +170,23 @@ fn change(entry: &Value, is_open: bool) -> String {
     format!("{key}: {value} (on version {version}; now {current})")
 }
 
-/// Describes the times of a plan; `None` for an empty plan.
+/// Describes the times and the rollout of a plan; `None` for an empty plan.
 fn plan(plan: &Value) -> Option<String> {
     let at = plan["at"].as_str().map(|at| match plan["grace_minutes"].as_i64() {
         Some(minutes) => format!("at {at}, with {minutes} minutes of grace"),
         None => format!("at {at}"),
     });
     let after = plan["after"].as_i64().map(|number| format!("after proposal {number}"));
-    let parts: Vec<_> = at.into_iter().chain(after).collect();
+    let parts: Vec<_> = at.into_iter().chain(after).chain(rollout(&plan["rollout"])).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Describes the stages of a rollout; `None` without a rollout.
+fn rollout(rollout: &Value) -> Option<String> {
+    let stage = |stage: &Value| format!("{} %", stage["share"]);
+    let stages: Vec<_> = rollout["stages"].as_array()?.iter().map(stage).collect();
+    let last = if rollout["then"] == "hold" { "until a person decides" } else { "then everybody" };
+    Some(format!("rollout to {} of the users, {last}", stages.join(", ")))
 }
 
 fn approval_status(proposal: &Value) -> String {
@@ -235,6 +243,11 @@ pub(super) fn status(proposal: &Value) -> String {
             format!("proposal {number} is withdrawn by {author}: {reason}")
         }
         "failed" => format!("proposal {number} failed: {}", cell(&proposal["failure"])),
+        "rolling" => format!("proposal {number} is rolling out"),
+        "reverted" => {
+            let (author, reason) = (cell(&proposal["ended_by"]), cell(&proposal["end_reason"]));
+            format!("proposal {number} is reverted by {author}: {reason}")
+        }
         _ => {
             let (edition, approvals) = (&proposal["edition"], approval_status(proposal));
             let plan = plan(&proposal["plan"]).map_or(String::new(), |plan| format!("; {plan}"));

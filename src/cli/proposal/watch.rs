@@ -1,4 +1,4 @@
-//! `brune proposal watch`: prints the progress of a proposal until it ends.
+//! Watches a proposal or a rollout: prints the progress until the end.
 
 use std::{io::Write as _, time::Duration};
 
@@ -21,21 +21,40 @@ pub(super) async fn watch(
     number: i64,
     interval_seconds: u64,
 ) -> Result<(), Failure> {
-    let path = path_of(number);
+    watch_document(client, output, &path_of(number), interval_seconds, (status, outcome)).await
+}
+
+/// Describes a document in one line.
+type Describe = fn(&Value) -> String;
+
+/// Returns the result of the command if the document, with its line, is the last one.
+type Outcome = fn(&Value, &str) -> Option<Result<(), Failure>>;
+
+/// Reads the document at `path` again and again, and prints its line after each change, until there is an outcome.
+///
+/// # Errors
+/// The failure of the outcome, or a response that is an error.
+pub(in crate::cli) async fn watch_document(
+    client: &Client,
+    output: Output,
+    path: &str,
+    interval_seconds: u64,
+    (describe, outcome): (Describe, Outcome),
+) -> Result<(), Failure> {
     let mut last_status = String::new();
     let mut is_unreachable = false;
     loop {
-        match client.get(&path).await {
-            Ok(proposal) => {
+        match client.get(path).await {
+            Ok(document) => {
                 is_unreachable = false;
-                let status = status(&proposal);
-                if status != last_status && !print(output, &proposal, &status) {
+                let status = describe(&document);
+                if status != last_status && !print(output, &document, &status) {
                     // Success would mean that the proposal is applied.
                     return Err(Failure::rejected(
                         "the output was closed before the proposal ended",
                     ));
                 }
-                if let Some(outcome) = outcome(&proposal, &status) {
+                if let Some(outcome) = outcome(&document, &status) {
                     return outcome;
                 }
                 last_status = status;
@@ -58,16 +77,16 @@ fn outcome(proposal: &Value, status: &str) -> Option<Result<(), Failure>> {
     match proposal["state"].as_str().unwrap_or_default() {
         "applied" => Some(Ok(())),
         "failed" if proposal["failure"] == "stale" => Some(Err(Failure::conflict(status))),
-        "withdrawn" | "failed" => Some(Err(Failure::rejected(status))),
+        "withdrawn" | "failed" | "reverted" => Some(Err(Failure::rejected(status))),
         _ => None,
     }
 }
 
 /// Prints a line, in JSON for programs. Returns `false` if standard output is closed.
-fn print(output: Output, proposal: &Value, status: &str) -> bool {
+fn print(output: Output, document: &Value, status: &str) -> bool {
     // One document per line, because a stream has no end to close a list.
     if output.is_for_programs() {
-        return output::print(&proposal.to_string());
+        return output::print(&document.to_string());
     }
     output::print(status)
 }

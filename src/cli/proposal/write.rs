@@ -119,10 +119,23 @@ pub(super) async fn apply(
         show(output, &[], &[], &result)?;
         return wait::report(&result, true);
     }
-    let verb = if dry_run { "would be" } else { "is" };
-    print(&format!("proposal {number} {verb} applied, revision {}", result["revision"]));
+    print(&describe_application(number, dry_run, &result));
     emergency.report(&result, edition);
     wait::report(&result, false)
+}
+
+/// Describes the result of `apply`: a proposal with a rollout takes effect for a share of the users first.
+fn describe_application(number: i64, dry_run: bool, result: &Value) -> String {
+    match (result["rollout"].is_null(), dry_run) {
+        (true, true) => {
+            format!("proposal {number} would be applied, revision {}", result["revision"])
+        }
+        (true, false) => format!("proposal {number} is applied, revision {}", result["revision"]),
+        (false, true) => format!("the rollout of proposal {number} would begin"),
+        (false, false) => {
+            format!("the rollout of proposal {number} began: brune rollout status {number}")
+        }
+    }
 }
 
 pub(super) async fn withdraw(

@@ -66,22 +66,23 @@ async fn every_write_route_can_wait() {
         json!({"key": COOLDOWN, "to_version": 1, "version": 4, "reason": "a test"});
     let document = json!({"format_version": 1, "settings": {COOLDOWN: 70}});
     let call = |method: Method, path: &str| app.instance.call(method, path).bearer(&root);
-    let delete = format!("{config}?reason=a+test&version=3&wait=applied");
+    // The longest timeout: a busy machine takes its time.
+    let wait = "wait=applied&timeout_ms=4000";
+    let delete = format!("{config}?reason=a+test&version=3&{wait}");
     let writes = [
-        patch(&app.instance, "wait=applied", 45, 1),
-        call(Method::PUT, &format!("{config}?wait=applied")).json(&put),
+        patch(&app.instance, wait, 45, 1),
+        call(Method::PUT, &format!("{config}?{wait}")).json(&put),
         call(Method::DELETE, &delete),
-        call(Method::PATCH, &format!("{SETTINGS}?wait=applied")).json(&json!({"reason": "a test",
+        call(Method::PATCH, &format!("{SETTINGS}?{wait}")).json(&json!({"reason": "a test",
             "changes": [{"key": "BRUNE_PROMPT_VERSION", "value": "2", "version": 1}]})),
-        call(Method::POST, "/admin/config/import?reason=a+test&wait=applied&timeout_ms=4000")
-            .json(&document),
+        call(Method::POST, &format!("/admin/config/import?reason=a+test&{wait}")).json(&document),
     ];
     for (write, revision) in writes.into_iter().zip(2..) {
         let body = write.send().await.ok();
         assert_eq!(body["applied"]["instances"], 2, "{body}");
         assert_eq!(other.settings.revision(), revision, "{body}");
     }
-    let rollback = format!("{SETTINGS}/rollback?wait=applied");
+    let rollback = format!("{SETTINGS}/rollback?{wait}");
     let mut actual_rollback = actual_rollback;
     actual_rollback["version"] = json!(5);
     let body = call(Method::POST, &rollback).json(&actual_rollback).send().await.ok();
