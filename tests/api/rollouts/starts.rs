@@ -7,7 +7,7 @@ use super::{
     rolling::{Rolling, start, start_as},
     scalar,
 };
-use crate::support::{INTERNAL_KEY, Instance, Reply, TestApp, admin, psql, user};
+use crate::support::{INTERNAL_KEY, Instance, Reply, TestApp, admin, psql, user, wait::wait_until};
 
 const MINUTES: &str = "BRUNE_SESSION_MAX_MINUTES";
 const REQUIRE_PLAN: &str = "BRUNE_ELIGIBILITY_REQUIRE_PLAN";
@@ -97,6 +97,22 @@ async fn every_document_of_a_session_names_the_arm() {
     let flag =
         flags["flags"].as_array().unwrap().iter().find(|flag| flag["key"] == PROMPT).unwrap();
     assert_eq!(flag["value"], "1");
+}
+
+#[tokio::test]
+async fn a_step_wakes_an_instance_that_listens() {
+    let app = TestApp::new().await;
+    let Rollout { rolling, candidate, .. } = rollout(&app, &[(PROMPT, json!("7"))]).await;
+    let stage = || app.instance.settings.epoch().rollout.as_ref().map(|rollout| rollout.stage);
+    wait_until("the instance reads the rollout", async || stage() == Some(1)).await;
+    rolling.begin(2).await;
+    wait_until("the instance reads the second stage", async || stage() == Some(2)).await;
+    start(&app.instance, &candidate).await.ok();
+    rolling.revert().await;
+    wait_until("the instance reads the revert", async || stage().is_none()).await;
+    start(&app.instance, "ana").await.ok();
+    // No start had to read the database again.
+    assert_eq!(app.instance.reloads("demand", "unchanged").await, 0);
 }
 
 #[tokio::test]
