@@ -96,6 +96,7 @@ impl RolloutMetrics {
             evidence,
             steps,
         };
+        // From the start at 0, so that the first step is an increase.
         for outcome in STEP_OUTCOMES {
             drop(metrics.steps.get_or_create(&StepLabels { outcome }));
         }

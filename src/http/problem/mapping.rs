@@ -304,18 +304,6 @@ impl From<sessions::RealtimeError> for Problem {
     }
 }
 
-impl From<sessions::RolloutError> for Problem {
-    fn from(err: sessions::RolloutError) -> Self {
-        use sessions::RolloutError as E;
-        let detail = err.to_string();
-        match err {
-            E::NotPlanned(_) => Self::new(Code::RolloutNotFound, detail),
-            E::Proposal(err) => err.into(),
-            E::Database(err) => err.into(),
-        }
-    }
-}
-
 impl From<sessions::Error> for Problem {
     fn from(err: sessions::Error) -> Self {
         use sessions::Error as E;

@@ -28,6 +28,7 @@ pub(super) struct Users {
 
 impl Users {
     pub(super) fn counts(&self) -> UserCounts {
+        // Saturating: a count that does not fit would not change the decision.
         let sum = |users: fn(&ArmCounts) -> u32| {
             self.by_share.iter().fold(0_u32, |sum, counts| sum.saturating_add(users(counts)))
         };
@@ -69,6 +70,7 @@ impl Failures {
             .0
             .iter_mut()
             .find(|(counted, counts)| *counted == guard && counts.share == users.share);
+        // Unknown users are ignored: the newest failures and the total come from one state of the database.
         if let Some((_, counts)) = counts {
             counts.candidate = counts.candidate.saturating_sub(users.candidate);
             counts.control = counts.control.saturating_sub(users.control);
@@ -91,6 +93,7 @@ impl Failures {
 
     /// Returns the evidence of every guard.
     pub(super) fn all_evidence(&self) -> Vec<GuardEvidence> {
+        // Also of guards outside of the plan, which the rule ignores and the page shows.
         let evidence =
             |guard: &Guard| GuardEvidence { guard: *guard, evidence: self.evidence(*guard) };
         Guard::ALL.iter().map(evidence).collect()
@@ -122,8 +125,8 @@ mod tests {
         assert_eq!(failures.of(Guard::StartFailed), (6, 5));
         let evidence = failures.all_evidence();
         assert_eq!(evidence.len(), Guard::ALL.len());
-        let refused = evidence.iter().find(|evidence| evidence.guard == Guard::Refused);
-        assert_eq!(refused.unwrap().evidence, Evidence::NEUTRAL);
+        let refusals = evidence.iter().find(|evidence| evidence.guard == Guard::Refused);
+        assert_eq!(refusals.unwrap().evidence, Evidence::NEUTRAL);
     }
 
     #[test]

@@ -33,10 +33,12 @@ pub async fn end_candidate_sessions(
     number: i64,
     by: &EndedBy,
 ) -> Result<i64, RolloutError> {
+    // Also after the end of the rollout: sessions keep their settings, and run on.
     let rollout = find_begun(pool, number).await?;
     // One deadline for all batches, within the deadline of the request.
     let deadline = Deadline::standard();
     let mut total = 0;
+    // Small statements: one for all sessions would hold the locks of thousands of rows.
     for _ in 0..MAX_BATCHES {
         let messages = messages(outbox);
         let end = async |conn: &mut Connection| {
@@ -49,6 +51,7 @@ pub async fn end_candidate_sessions(
             outbox.wake();
         }
         total += ended;
+        // A batch with room found every session that is not locked by somebody else.
         if ended < i64::from(BATCH) {
             break;
         }

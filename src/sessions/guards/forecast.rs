@@ -58,6 +58,7 @@ pub async fn forecast(
 ) -> Result<RolloutForecast, RolloutError> {
     let proposal = settings::find_proposal(writer, number, None).await?;
     let plan = proposal.plan.rollout.ok_or(RolloutError::NotPlanned(number))?;
+    // Every default is written out in a stored plan, so the default guards do not matter.
     let plan = plan.validate(&[], "").map_err(|_| RolloutError::NotPlanned(number))?;
     let (since, traffic) = database::read_with_retry(pool, async |conn: &mut Connection| {
         let since = store::traffic_since(conn, HOURS, MAX_ATTEMPTS).await?;
@@ -66,6 +67,7 @@ pub async fn forecast(
     .await?;
     // The simulation takes tens of milliseconds of CPU, whatever the size of the input.
     let preview = compute::run(usize::MAX, || rollouts::preview(&plan, &traffic)).await;
+    // A returning user is in the first hour only, so the sum has each user once.
     let users = traffic.new_users.iter().fold(0_u32, |sum, users| sum.saturating_add(*users));
     let warnings = warnings(&plan, &preview);
     Ok(RolloutForecast { proposal: number, since, users, preview, warnings })
@@ -74,6 +76,7 @@ pub async fn forecast(
 fn warnings(plan: &Plan, preview: &Preview) -> Vec<StageWarning> {
     let warnings = preview.unreachable_stages().map(|index| {
         let hours = plan.max_hours();
+        // Without traffic, or with regular users only, a stage has no end at all.
         let ends_after = preview.stages.get(index).and_then(|stage| stage.ends_after_hours);
         let end = ends_after.map_or_else(
             || "never has enough users".to_owned(),

@@ -51,6 +51,7 @@ pub(super) fn history(total: &Failures, newest: &[Failure]) -> Vec<HistoryEntry>
     for failure in newest {
         until.remove(failure.guard, failure.counts());
     }
+    // Forward again, failure by failure: the last entry of a guard has the current evidence.
     let entries = newest.iter().map(|failure| {
         until.add(failure.guard, failure.counts());
         HistoryEntry {

@@ -87,6 +87,7 @@ impl Reading {
         Observation {
             stage: rollout.stage_index(),
             guards,
+            // Neutral: no hold because of users that nobody counted.
             assignment: users.map_or(Evidence::NEUTRAL, Users::evidence),
             candidate_users: users.map_or(0, |users| users.stage_candidate),
             stage_minutes: rollout.stage_minutes,
@@ -102,15 +103,19 @@ impl Reading {
         if let Decision::Revert { guard, evidence } = decision {
             return Some(NextStep::RevertHarmful { guard, evidence });
         }
+        // Candidate users cannot start, and the change cannot be promoted any more.
         if self.validity == Validity::CandidateInvalid {
             return Some(NextStep::RevertInvalid);
         }
+        // Only a person ends a hold, and a second reason would hide the first one.
         if rollout.held.is_some() {
             return None;
         }
+        // Before anything that widens: the sessions of the users may be in the other database.
         if rollout.is_restored {
             return Some(NextStep::Hold(HeldReason::Restored));
         }
+        // No session starts in either arm, so the counts stand still.
         if self.validity == Validity::CurrentInvalid {
             return Some(NextStep::Hold(HeldReason::Invalid));
         }
@@ -169,6 +174,7 @@ impl Reading {
                     "{guard}: {candidate} failing candidate users and {control} failing users of the control; evidence \
                      {evidence:.0}, reverts at {threshold:.0}",
                     guard = guard.as_str(),
+                    // Above, the text would have hundreds of digits.
                     evidence = evidence.value().min(1e15),
                     threshold = rollout.plan.revert_threshold(),
                 )

@@ -37,6 +37,7 @@ pub(super) struct Rollout {
 impl Rollout {
     /// Returns the index of the stage in the plan.
     pub(super) fn stage_index(&self) -> usize {
+        // The database stores no stage below 1.
         usize::try_from(self.stage.saturating_sub(1)).unwrap_or_default()
     }
 
@@ -48,6 +49,7 @@ impl Rollout {
 
     /// Returns the time from which users count for the stage.
     pub(super) fn counts_from(&self) -> DateTime<Utc> {
+        // A hold ends the observation of the stage: the cause of the hold may be gone.
         self.resumed_at.map_or(self.stage_since, |resumed_at| resumed_at.max(self.stage_since))
     }
 }

@@ -34,9 +34,9 @@ struct Row {
 
 impl Row {
     fn into_rollout(self) -> sqlx::Result<Rollout> {
-        let held = self.held_reason.map(|name| {
-            let held = HeldReason::parse(&name);
-            held.ok_or_else(|| unreadable(&format!("the reason {name} of a hold")))
+        let reason = self.held_reason.map(|name| {
+            let reason = HeldReason::parse(&name);
+            reason.ok_or_else(|| unreadable(&format!("the reason {name} of a hold")))
         });
         Ok(Rollout {
             id: self.id,
@@ -47,7 +47,7 @@ impl Row {
             plan: plan(self.plan)?,
             stage_since: self.stage_since,
             resumed_at: self.resumed_at,
-            held: held.transpose()?,
+            held: reason.transpose()?,
             stage_minutes: whole(self.stage_minutes),
             total_minutes: whole(self.total_minutes),
             is_restored: self.is_restored,
@@ -61,6 +61,7 @@ fn unreadable(what: &str) -> sqlx::Error {
 
 /// Returns a count or a duration as a number of the rule.
 fn whole(number: i64) -> u32 {
+    // Negative after the clock of the server was set back.
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
@@ -75,6 +76,7 @@ fn guard(name: &str) -> sqlx::Result<Guard> {
 
 /// Reads the plan of an edition, in which every default is written out.
 fn plan(plan: Option<Value>) -> sqlx::Result<Plan> {
+    // Null fails like every other unreadable plan: a rollout without a plan could never end.
     let draft: PlanDraft = serde_json::from_value(plan.unwrap_or_default())
         .map_err(|err| sqlx::Error::Decode(err.into()))?;
     draft.validate(&[], "").map_err(|_| unreadable("the plan of a rollout"))
@@ -150,6 +152,7 @@ pub(super) async fn failures(conn: &mut Connection, proposal: Uuid) -> sqlx::Res
     )
     .fetch_all(conn)
     .await?;
+    // One unknown guard or share makes all counts unreadable: a newer release may have written it.
     let mut failures = Failures::default();
     for row in rows {
         failures.add(guard(&row.guard)?, counts(row.share_bp, row.candidate, row.users)?);
@@ -172,6 +175,7 @@ pub(super) async fn newest_failures(
     )
     .fetch_all(conn)
     .await?;
+    // The newest were read first, because of the limit.
     let failures = rows.into_iter().rev().map(|row| {
         Ok(Failure {
             at: row.at,

@@ -110,11 +110,13 @@ impl RolloutWorker {
             self.forget();
             return Ok(StepOutcome::Idle);
         };
+        // What was true of the rollout before says nothing about the next one.
         if self.memory.proposal != Some(rollout.id) {
             self.memory = Memory { proposal: Some(rollout.id), ..Memory::default() };
         }
         let reading = self.read(&rollout, counts_users).await;
         let next = reading.next_step(&rollout);
+        // Other instances may decide the same: only one finds the rollout unchanged under the lock.
         let outcome = match &next {
             Some(next) => self.take(&rollout, &reading, next).await,
             None => StepOutcome::Stays,
@@ -137,6 +139,7 @@ impl RolloutWorker {
             async |conn: &mut Connection| store::fail_abandoned_starts(conn, rollout.id).await;
         // First: a candidate that kills the process never reports its failures.
         let marked = database::execute_autocommit(&self.pool, Deadline::standard(), mark).await;
+        // Whatever became of the mark: failures that are known already may be enough for a revert.
         let count = async |conn: &mut Connection| store::failures(conn, rollout.id).await;
         let failures = database::read_with_retry(&self.pool, count).await;
         let users = if counts_users {
@@ -205,6 +208,7 @@ impl RolloutWorker {
     }
 
     async fn take(&mut self, rollout: &Rollout, reading: &Reading, next: &NextStep) -> StepOutcome {
+        // Each try takes the lock of all writes; only a revert is worth the wait of every writer.
         if !next.is_revert() && self.memory.retry_at.is_some_and(|at| Instant::now() < at) {
             return StepOutcome::Stays;
         }
@@ -225,6 +229,7 @@ impl RolloutWorker {
     fn report(&mut self, rollout: &Rollout, next: &NextStep, outcome: &StepOutcome) {
         let (proposal, stage) = (rollout.number, rollout.stage);
         let step = next.event();
+        // A step that was possible ends the backoff of an earlier one.
         self.memory.retry_at = None;
         let name = match outcome {
             StepOutcome::Taken(step) => {
@@ -302,6 +307,7 @@ pub async fn guard_rollouts(mut worker: RolloutWorker, interval: Duration) {
         time::sleep(jittered(interval, 0.8..1.2)).await;
         let counts_users = Instant::now() >= count_at;
         let result = worker.look(counts_users).await;
+        // From the end of the count, so that a slow count leaves time between two of them.
         if counts_users {
             count_at = Instant::now() + worker.count_pause();
         }
