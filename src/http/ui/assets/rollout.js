@@ -39,7 +39,7 @@ export class RolloutSection {
   handleError(problem) {
     if (problem.code === 'rollout_not_found') {
       setChildren(this.error);
-      setChildren(this.content, h('p.muted', null, 'The rollout has not begun.'));
+      setChildren(this.content, h('p.muted', null, this.proposal.state === 'applied' ? 'The rollout was skipped: the change was applied for everybody at once.' : 'The rollout has not begun.'));
       return;
     }
     // An alert that is replaced every few seconds would be announced each time.
@@ -134,7 +134,7 @@ function statusElement(rollout) {
       'Candidate users': users ? [users.candidate.toLocaleString('en'), !ended && muted(` (${users.stage_candidate} of ${required} in this stage)`)] : UNREADABLE,
       'Control users': users?.control.toLocaleString('en') ?? UNREADABLE,
       Began: relativeTimeElement(since),
-      'Stage began': !ended && relativeTimeElement(stageSince),
+      Stage: !ended && [`${stage} of ${stages.length}, since `, relativeTimeElement(stageSince)],
       Resumed: resumedAt && relativeTimeElement(resumedAt),
       'Held at the latest': !ended && !held && relativeTimeElement(new Date(Date.parse(resumedAt ?? since) + hours * 3_600_000).toISOString()),
       'Next stage waits for': !ended && !held && waitsForElement(rollout),
