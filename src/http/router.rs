@@ -92,7 +92,9 @@ fn proposal_routes() -> OpenApiRouter<Shared> {
         .routes(routes!(proposals::give_verdict))
         .routes(routes!(proposals::apply))
         .routes(routes!(proposals::withdraw))
-        .routes(routes!(proposals::move_rollout))
+        .routes(routes!(session_routes::find_rollout, proposals::move_rollout))
+        .routes(routes!(session_routes::preview_rollout))
+        .routes(routes!(session_routes::end_candidate_sessions))
 }
 
 fn release_routes() -> OpenApiRouter<Shared> {

@@ -15,6 +15,7 @@ use brune::{
     http::{AppState, Streams},
     metrics::Metrics,
     outbox::{Sink, Worker},
+    sessions::RolloutWorker,
     settings::{
         ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, SettingsWriter, apply_due,
         remind_of_emergencies,
@@ -77,6 +78,16 @@ impl Instance {
     /// Applies due proposals every few milliseconds until the instance ends, as the worker of a service does.
     pub(crate) fn run_change_worker(&mut self) {
         self.tasks.apply_due_proposals(&self.state, Duration::from_millis(20));
+    }
+
+    /// A worker that judges the running rollout when it is asked to.
+    pub(crate) fn rollout_worker(&self) -> RolloutWorker {
+        self.state.rollout_worker()
+    }
+
+    /// Judges the running rollout every few milliseconds until the instance ends, as the task of a service does.
+    pub(crate) fn guard_rollouts(&mut self) {
+        self.tasks.guard_rollouts(&self.state, Duration::from_millis(20));
     }
 
     /// A worker that delivers the messages of its sinks when it is asked to.
