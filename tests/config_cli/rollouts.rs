@@ -54,8 +54,8 @@ async fn a_rollout_is_previewed_begun_held_widened_and_reverted() {
         "share\t10 % of the users, stage 1 of 2\n",
         "stage\t50 % of the users, until 200 candidate users and 30 minutes\n",
         "then\tpromote; at most 72 hours\n",
-        "users\t0 candidate users (0 in this stage), 0 users of the control\n",
-        "guard\tstart_failed: fine; 0 candidate users and 0 users of the control failed; evidence 1.00, reverts at 300\n",
+        "users\t0 of the candidate (0 count for the stage), 0 of the control\n",
+        "guard\tstart_failed: fine; failing users: 0 of the candidate, 0 of the control; evidence 1.00, reverts at 300\n",
         "assignment\tevidence 1.00, holds at 1000\n",
         "running\tno session has the settings of the rollout\n",
     ] {
@@ -121,8 +121,8 @@ async fn sessions_with_a_reverted_change_are_counted_and_ended() {
     assert_eq!(start.status(), StatusCode::CREATED);
     rollout(&service, &["status", "1"])
         .ends(0, "running\t1 session has the settings of the rollout, until ")
-        .ends(0, "users\t1 candidate users (1 in this stage), 0 users of the control\n")
-        .ends(0, "guard\trefused: does not judge; 0 candidate users");
+        .ends(0, "users\t1 of the candidate (0 count for the stage), 0 of the control\n")
+        .ends(0, "guard\trefused: does not judge; failing users: 0 of");
     step(&service, "revert").ends(0, "next: brune rollout end-sessions 1 --reason TEXT\n");
     rollout(&service, &["status", "1"])
         .ends(0, "next\tbrune rollout end-sessions 1 --reason TEXT\n");
@@ -169,7 +169,8 @@ async fn an_edit_repeats_the_plan_of_the_rollout() {
     let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     assert_eq!(parse(repeated), parse(plan));
     let edit = ["proposal", "edit", "1", "--edition", "1", "-r", "later"];
-    let edit = [&edit, &["--rollout-plan", repeated, &format!("{VERSION}=8")][..]].concat();
+    let change = format!("{VERSION}=8");
+    let edit = [&edit, &["--rollout-plan", repeated, &change][..]].concat();
     brune(&service, "ada", &edit)
         .ends(0, "edition 2: no approvals needed, 0 objections; rollout to 5 %");
     let shown = brune(&service, "ada", &["proposal", "show", "1", "-o", "json"]).json();
@@ -197,7 +198,10 @@ async fn bad_input_is_refused() {
             r#"{"stages": [{"share": 50, "users": 1, "minutes": 0}, {"share": 10, "users": 1, "minutes": 0}]}"#,
             "/plan/rollout/stages/1/share must be greater",
         ),
-        (r#"{"stages": [{"share": 101, "users": 0, "minutes": 0}]}"#, "between 1 and 100"),
+        (
+            r#"{"stages": [{"share": 101, "users": 0, "minutes": 0}]}"#,
+            "stages/0/share must be an integer from 1 to 100\n",
+        ),
         (r#"{"guards": ["latency"]}"#, "/plan/rollout/guards"),
         (r#"{"speed": 1}"#, "/plan/rollout/speed"),
     ] {

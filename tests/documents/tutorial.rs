@@ -227,6 +227,7 @@ impl Service {
             ),
             ("/tmp/brune-proposals", self.dir.join("proposals").to_str().unwrap().to_owned()),
             ("/tmp/brune-alerts", alerts.to_str().unwrap().to_owned()),
+            ("/tmp/brune-rollout", self.dir.join("rollout").to_str().unwrap().to_owned()),
             (ADDRESS, self.address.clone()),
             // The time only has to be long enough for the approval.
             ("+1 minute", "+15 seconds".to_owned()),

@@ -18,6 +18,8 @@ fn rows(preview: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut add = |name: String, text: String| rows.push(vec![name, text]);
     let list = |name: &str| preview[name].as_array().into_iter().flatten();
+    let since = cell(&preview["since"]);
+    add("traffic".to_owned(), format!("{} users since {since}", preview["users"]));
     for (index, entry) in list("stages").enumerate() {
         add(format!("stage {}", index + 1), stage(entry));
     }
@@ -32,6 +34,9 @@ fn rows(preview: &Value) -> Vec<Vec<String>> {
             "unknown: the stages have too many users to simulate"
         };
         add("outcome".to_owned(), reason.to_owned());
+    }
+    for warning in list("warnings") {
+        add("warning".to_owned(), cell(&warning["detail"]));
     }
     rows
 }

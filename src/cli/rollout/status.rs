@@ -149,13 +149,13 @@ fn last_step(rollout: &Value) -> String {
 fn users(users: &Value) -> String {
     let [candidate, control, stage] =
         ["candidate", "control", "stage_candidate"].map(|name| cell(&users[name]));
-    format!("{candidate} candidate users ({stage} in this stage), {control} users of the control")
+    format!("{candidate} of the candidate ({stage} count for the stage), {control} of the control")
 }
 
 fn guard(guard: &Value) -> String {
     let name = cell(&guard["guard"]);
     let [candidate, control] = ["candidate", "control"].map(|name| cell(&guard[name]));
-    let counts = format!("{candidate} candidate users and {control} users of the control failed");
+    let counts = format!("failing users: {candidate} of the candidate, {control} of the control");
     if guard["judges"] == false {
         return format!("{name}: does not judge; {counts}");
     }

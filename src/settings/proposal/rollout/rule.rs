@@ -117,8 +117,10 @@ impl FollowRule<'_> {
             resumed_at: rollout.resumed_at,
         };
         let is_possible = match self.step {
+            // Evidence of harm never becomes outdated, and a hold or a later stage must not protect the change.
             RuleStep::Revert(_) => return true,
             RuleStep::Hold(reason) => rollout.held != Some(reason),
+            // A held rollout waits for a person.
             RuleStep::Advance | RuleStep::Promote => rollout.held.is_none(),
         };
         is_possible && position == self.position
@@ -152,10 +154,11 @@ impl Step for FollowRule<'_> {
             Ok(()) => Ok(RuleOutcome::Taken),
             Err(Error::Change(ChangeError::Frozen(_))) => Ok(RuleOutcome::Frozen),
             Err(err) => {
-                let held = held_instead(err)?;
-                let hold = RolloutStep::Hold(held);
+                let reason = hold_reason(err)?;
+                let hold = RolloutStep::Hold(reason);
+                // Without a hold, every instance would try the step again every second.
                 take(conn, context, &current, &self.actor, hold, self.evidence).await?;
-                Ok(RuleOutcome::Held(held))
+                Ok(RuleOutcome::Held(reason))
             }
         }
     }
@@ -165,7 +168,7 @@ impl Step for FollowRule<'_> {
 ///
 /// # Errors
 /// The error if it may pass.
-fn held_instead(err: Error) -> Result<HeldReason, Error> {
+fn hold_reason(err: Error) -> Result<HeldReason, Error> {
     match err {
         Error::NotApproved(_) => Ok(HeldReason::NotApproved),
         Error::StepNotPossible(_)

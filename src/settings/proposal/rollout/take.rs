@@ -9,6 +9,7 @@ use crate::{
         self, Edition, HeldReason, Proposal, RevertCause, Rollout, RolloutEvent, RolloutStepRecord,
         State,
     },
+    rollouts::PlanDraft,
     settings::{
         change::{self, Error as ChangeError},
         proposal::{
@@ -112,16 +113,18 @@ async fn advance(
     record: RolloutStepRecord<'_>,
 ) -> Result<(), Error> {
     let Current { proposal, content, rollout } = current;
-    let plan = valid_plan(content.plan.rollout.as_ref().unwrap_or(&Default::default()))?;
+    let plan = valid_plan(content.plan.rollout.as_ref().unwrap_or(&PlanDraft::default()))?;
     let stage = rollout.stage + 1;
     if usize::try_from(stage).is_ok_and(|stage| stage > plan.stages().len()) {
         return Err(Error::StepNotPossible(
             "the rollout is at its last stage; promote the change to apply it for everybody",
         ));
     }
+    // More users would get the change, which a freeze prevents like a change of the settings.
     if let Some(freeze) = proposals::active_freeze(conn).await? {
         return Err(ChangeError::Frozen(Box::new(freeze)).into());
     }
+    // The catalog may require more approvals since the beginning.
     require_approved(conn, context.schema, proposal, content).await?;
     let share = share_of_stage(&plan, stage)?;
     Ok(proposals::advance_rollout(conn, record, (stage, share)).await?)
