@@ -156,13 +156,17 @@
 //!    and level come from the token, from the body of a trusted service, or from the configured
 //!    [`Plans`](sessions::Plans) service, which is called before a connection is taken.
 //! 2. [`sessions::start`] reads the nine relevant settings from the current snapshot into
-//!    [`SessionSettings`](sessions::SessionSettings). Invalid settings in the database end the start here.
+//!    [`SessionSettings`](sessions::SessionSettings). Invalid settings in the database end the start here. While a rollout
+//!    runs, a hash of the user's id selects the arm (`sessions/start/arm.rs`); a candidate user gets the current settings
+//!    with the values of the proposal. The snapshot and the rollout are in memory
+//!    ([`RunningRollout`](settings::RunningRollout)), and may be outdated.
 //! 3. Pure rules decide on the account and the history, and collect every
 //!    [`IneligibleReason`](sessions::IneligibleReason).
 //! 4. One statement inserts the session if history and rate limit permit **and the revision of the database is still
-//!    that of the snapshot**. This fence needs no notification: a start after an acknowledged change, on any instance,
-//!    never has older settings. A unique index prevents two concurrent sessions of one user. Under load, concurrent
-//!    starts share a statement (`sessions/start/queue.rs`).
+//!    that of the snapshot**, and the epoch that of the rollout: every step of a rollout is a new epoch. This fence needs no
+//!    notification: a start after an acknowledged change or step, on any instance, never has older settings. A unique
+//!    index prevents two concurrent sessions of one user. Under load, concurrent starts share a statement
+//!    (`sessions/start/queue.rs`).
 //! 5. If no row was inserted, a second statement finds the reason. With an outdated snapshot the settings are reloaded
 //!    and the start is retried; other reasons are reported together.
 //! 6. The row pins prompt, model and duration with their revision; a trigger prevents changes. With a provider the row
@@ -180,7 +184,8 @@
 //! 1. [`SettingsWriter::preview`](settings::SettingsWriter::preview) validates the change like a dry run, on the current
 //!    snapshot, and returns the settings before and after.
 //! 2. [`WhatIfRunner`](sessions::WhatIfRunner) opens a read-only transaction, one at a time on an instance. It reads the
-//!    versions of the five deciding settings from the audit trail, and streams the attempts user by user.
+//!    versions of the five deciding settings from the audit trail, their values in rollouts, and streams the attempts user
+//!    by user.
 //! 3. `sessions/what_if/replay.rs` judges each attempt by the rules of a start (step 3 above): with the settings of its
 //!    revision, to see whether the records can be explained, and with the changed settings.
 //! 4. Two simulations bound what nobody recorded: newly admitted sessions that end at once, and of the full length.
