@@ -177,6 +177,22 @@
 //! 8. A refusal by the settings is recorded for a what-if (`sessions/refusal/`), in a statement of its own. The response does
 //!    not depend on the record.
 //!
+//! # A rollout, step by step
+//!
+//! `POST /admin/proposals/{number}/apply` with `plan.rollout` in the edition (`docs/rollouts.md`).
+//!
+//! 1. The application begins the first stage (`settings/proposal/rollout/`). Triggers draw the salt, record the step in the
+//!    audit trail, and raise the epoch of the head. Each reload reads epoch and rollout as one value.
+//! 2. A start picks the arm of the user by a hash of salt and user id, and decides with the settings of the arm. The insert
+//!    compares revision **and** epoch with the database, so no start has the settings from before an acknowledged step.
+//! 3. The session records the arm. Triggers record the first failure of each user for each guard, whoever ends the session.
+//! 4. [`sessions::guard_rollouts`] looks every second on every instance, without a lock: it marks abandoned starts, counts
+//!    (`sessions/guards/`), and asks the pure rule ([`rollouts::decide`]). A count that cannot be read blocks every step but a
+//!    revert.
+//! 5. A step takes the lock of the head and compares stage and hold again, so one of several instances acts. A promotion is
+//!    a change like any other (`settings/change/apply.rs`).
+//! 6. `GET /admin/proposals/{number}/rollout` counts with the code of the worker, so the page shows what the rule sees.
+//!
 //! # A what-if, step by step
 //!
 //! `POST /admin/what-if` with a changed setting, or with the number of a proposal (`docs/what-if.md`).
