@@ -295,6 +295,9 @@ alter table brune_session
   add constraint brune_session_outcome check (outcome is null or outcome = 'failed' and status = 'ended') not valid;
 create index brune_session_by_rollout on brune_session (proposal, user_id, started_at) include (candidate, share_bp)
   where proposal is not null;
+-- Finds abandoned starts, which every instance looks for every second while a proposal rolls.
+create index brune_session_rollout_starting on brune_session (starting_until)
+  where status = 'starting' and proposal is not null;
 
 alter table brune_start_refused
   add column proposal  uuid,

@@ -79,6 +79,11 @@ impl BackgroundTasks {
         self.spawn(settings::apply_due_proposals(writer, metrics, interval, can_roll_out));
     }
 
+    /// Judges the running rollout.
+    pub fn guard_rollouts(&mut self, state: &AppState, interval: Duration) {
+        self.spawn(sessions::guard_rollouts(state.rollout_worker(), interval));
+    }
+
     /// Counts proposals for the metrics.
     pub fn watch_proposals(&mut self, state: &AppState) {
         self.spawn(proposals::watch(state.pool.clone(), state.metrics.clone()));

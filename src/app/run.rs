@@ -137,6 +137,7 @@ impl Running {
         }
         if config.change_worker.enabled {
             tasks.apply_due_proposals(&state, config.change_worker.interval);
+            tasks.guard_rollouts(&state, config.change_worker.interval);
         }
         // Before the first answer, because writes wait for every instance in the fleet.
         tasks.join_fleet(&state).await?;

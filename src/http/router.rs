@@ -54,13 +54,7 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         .routes(routes!(config::export))
         .routes(routes!(config::import))
         .routes(routes!(config::find, config::put, config::reset))
-        .routes(routes!(proposals::list, proposals::propose))
-        .routes(routes!(proposals::find, proposals::edit))
-        .routes(routes!(proposals::edition))
-        .routes(routes!(proposals::give_verdict))
-        .routes(routes!(proposals::apply))
-        .routes(routes!(proposals::withdraw))
-        .routes(routes!(proposals::move_rollout))
+        .merge(proposal_routes())
         .routes(routes!(freezes::list, freezes::freeze))
         .routes(routes!(freezes::end))
         .merge(release_routes())
@@ -88,6 +82,19 @@ fn routes(origins: &Origins) -> OpenApiRouter<Shared> {
         // CORS covers only the flags: no other route serves pages of other origins.
         .merge(ofrep::with_cors(flags, origins))
         .merge(compressed(lists))
+}
+
+fn proposal_routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(proposals::list, proposals::propose))
+        .routes(routes!(proposals::find, proposals::edit))
+        .routes(routes!(proposals::edition))
+        .routes(routes!(proposals::give_verdict))
+        .routes(routes!(proposals::apply))
+        .routes(routes!(proposals::withdraw))
+        .routes(routes!(session_routes::find_rollout, proposals::move_rollout))
+        .routes(routes!(session_routes::preview_rollout))
+        .routes(routes!(session_routes::end_candidate_sessions))
 }
 
 fn release_routes() -> OpenApiRouter<Shared> {

@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     outbox::Outbox,
     secret_scanner::SecretScanner,
-    sessions::{SessionStarter, WhatIfRunner},
+    sessions::{RolloutWorker, SessionStarter, WhatIfRunner},
     settings::{Feed, GlobalSettingsService, SettingsWriter},
 };
 
@@ -67,6 +67,14 @@ impl AppState {
     pub fn settings_writer(&self) -> SettingsWriter {
         let Self { pool, settings, scanner, outbox, .. } = self;
         SettingsWriter::new(pool.clone(), settings.clone(), scanner.clone(), outbox.clone())
+    }
+
+    /// Creates a worker that judges the running rollout.
+    #[must_use]
+    pub fn rollout_worker(&self) -> RolloutWorker {
+        let Self { pool, settings, metrics, .. } = self;
+        let writer = self.settings_writer();
+        RolloutWorker::new(pool.clone(), settings.clone(), writer, metrics.clone())
     }
 }
 

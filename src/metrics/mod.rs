@@ -8,6 +8,7 @@ mod outbox;
 mod proposals;
 mod realtime;
 mod register;
+mod rollouts;
 mod sessions;
 mod settings;
 mod text;
@@ -24,6 +25,7 @@ use register::{counter, gauge};
 pub use http::{Request, RouteMetrics};
 pub use outbox::DeliveryOutcome;
 pub use proposals::ProposalMetrics;
+pub use rollouts::{RolloutGauges, RolloutMetrics};
 pub use settings::{Outcome, SettingsMetrics, Source};
 
 /// A text format of metrics.
@@ -60,6 +62,7 @@ struct Inner {
     outbox: outbox::Outbox,
     proposals: ProposalMetrics,
     realtime: realtime::Realtime,
+    rollouts: RolloutMetrics,
     sessions: sessions::Sessions,
     secret_residue: Gauge,
     instances: Gauge,
@@ -81,6 +84,7 @@ impl Default for Metrics {
         let outbox = outbox::Outbox::new(&mut registry);
         let proposals = ProposalMetrics::new(&mut registry);
         let realtime = realtime::Realtime::new(&mut session_registry);
+        let rollouts = RolloutMetrics::new(&mut registry);
         let sessions = sessions::Sessions::new(&mut session_registry);
         let secret_residue = gauge(
             &mut registry,
@@ -109,6 +113,7 @@ impl Default for Metrics {
             outbox,
             proposals,
             realtime,
+            rollouts,
             sessions,
             secret_residue,
             instances,
@@ -135,6 +140,12 @@ impl Metrics {
     #[must_use]
     pub fn proposals(&self) -> ProposalMetrics {
         self.0.proposals.clone()
+    }
+
+    /// Returns the metrics of rollouts.
+    #[must_use]
+    pub fn rollouts(&self) -> RolloutMetrics {
+        self.0.rollouts.clone()
     }
 
     /// Creates the series of `sink` at 0.

@@ -30,7 +30,7 @@ pub use plan::{
 pub use preview::{Preview, PreviewRow, StagePreview, preview};
 pub use rule::{
     ASSIGNMENT_THRESHOLD, Decision, GuardEvidence, HoldReason, Observation, WaitsFor, Zone, decide,
-    zone,
+    waits_for, zone,
 };
 pub use simulation::{Ending, FailureRates, GUARDS, Quantiles, Run, RunResult, Summary, User};
 pub use traffic::Traffic;

@@ -155,7 +155,7 @@ pub fn decide(plan: &Plan, observation: &Observation<'_>) -> Decision {
     let Some(stage) = plan.stages().get(observation.stage) else {
         return Decision::Stay(WaitsFor::default());
     };
-    let waits_for = waits_for(plan, stage, observation);
+    let waits_for = missing_conditions(plan, stage, observation);
     if waits_for.is_empty() {
         return next_step(plan, observation.stage);
     }
@@ -177,7 +177,14 @@ fn harmful_guard(plan: &Plan, observation: &Observation<'_>) -> Option<GuardEvid
         .max_by(|a, b| a.evidence.ln().total_cmp(&b.evidence.ln()))
 }
 
-fn waits_for(plan: &Plan, stage: &Stage, observation: &Observation<'_>) -> WaitsFor {
+/// Returns the conditions for the next stage that are not met, also of a rollout that is held.
+#[must_use]
+pub fn waits_for(plan: &Plan, observation: &Observation<'_>) -> WaitsFor {
+    let stage = plan.stages().get(observation.stage);
+    stage.map_or_else(WaitsFor::default, |stage| missing_conditions(plan, stage, observation))
+}
+
+fn missing_conditions(plan: &Plan, stage: &Stage, observation: &Observation<'_>) -> WaitsFor {
     let mut waits_for = WaitsFor {
         users: stage.users.saturating_sub(observation.candidate_users),
         minutes: stage.minutes.saturating_sub(observation.stage_minutes),

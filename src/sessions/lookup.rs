@@ -94,6 +94,11 @@ impl EndedBy {
         }
     }
 
+    /// Returns the administrator, with the reason.
+    pub(super) fn actor(&self) -> &Actor {
+        &self.0
+    }
+
     /// Returns the administrator's id.
     #[must_use]
     pub fn user(&self) -> &UserId {

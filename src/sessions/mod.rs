@@ -2,6 +2,7 @@
 
 mod eligibility;
 mod expiry;
+mod guards;
 mod lookup;
 mod page;
 mod pins;
@@ -18,6 +19,11 @@ mod what_if;
 
 pub use eligibility::{Bounds, History, IneligibleReason, User, check_history};
 pub use expiry::{Expiry, SweepResult, expire};
+pub use guards::{
+    AssignmentView, GuardView, HistoryEntry, RolloutError, RolloutForecast, RolloutReport,
+    RolloutWorker, RunningSessions, StageWarning, StepOutcome, UserCounts, end_candidate_sessions,
+    find_rollout, forecast, guard_rollouts,
+};
 pub use lookup::{End, EndReasonError, EndedBy, LookupError, SessionScope, end, find};
 pub use page::{Cursor, Page, page};
 pub use pins::{Pin, Pins, pins};

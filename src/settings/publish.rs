@@ -114,6 +114,11 @@ async fn execute(
     let head = store::head_for_update(conn).await?;
     let declared = schema::store::all(conn).await??;
     let rows = store::all(conn).await?;
+    let rolling = change::rollout_problems(conn, &declared, &catalog.schema).await?;
+    // Another catalog has a single error of its own.
+    if !rolling.is_empty() && head.catalog.as_ref() == Some(&catalog.name) {
+        return Err(Error::Conflict(rolling));
+    }
     let plan = plan(catalog, &head, &declared, rows, (provided, scanner))?;
     // A key that is no longer secret becomes readable, with the whole history and every proposal.
     let exposed = history::with_values(conn, &no_longer_secret(catalog, &declared)).await?;
@@ -124,10 +129,6 @@ async fn execute(
             )
         };
         return Err(Error::Conflict(exposed.into_iter().map(problem).collect()));
-    }
-    let rolling = change::rollout_problems(conn, &declared, &catalog.schema).await?;
-    if !rolling.is_empty() {
-        return Err(Error::Conflict(rolling));
     }
     if !dry_run {
         write(conn, catalog, &plan).await?;

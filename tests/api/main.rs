@@ -34,6 +34,7 @@ mod pooler;
 mod preconditions;
 mod proposals;
 mod releases;
+mod rollout_guards;
 mod rollouts;
 mod secret_scanner;
 mod secrets;

@@ -15,8 +15,9 @@ use brune::{
     http::{AppState, Streams},
     metrics::Metrics,
     outbox::{Sink, Worker},
+    sessions::RolloutWorker,
     settings::{
-        ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, apply_due,
+        ChangeSignal, DueOutcome, GlobalSettingsService, ProposalError, SettingsWriter, apply_due,
         remind_of_emergencies,
     },
 };
@@ -64,6 +65,11 @@ impl Instance {
         apply_due(&self.state.settings_writer(), can_roll_out).await
     }
 
+    /// Takes steps as the rule of a rollout does.
+    pub(crate) fn settings_writer(&self) -> SettingsWriter {
+        self.state.settings_writer()
+    }
+
     /// Enqueues every due reminder of an emergency, as the worker of the instance does at each interval.
     pub(crate) async fn remind_of_emergencies(&self) -> Vec<i64> {
         remind_of_emergencies(&self.state.settings_writer()).await.unwrap()
@@ -72,6 +78,16 @@ impl Instance {
     /// Applies due proposals every few milliseconds until the instance ends, as the worker of a service does.
     pub(crate) fn run_change_worker(&mut self) {
         self.tasks.apply_due_proposals(&self.state, Duration::from_millis(20));
+    }
+
+    /// A worker that judges the running rollout when it is asked to.
+    pub(crate) fn rollout_worker(&self) -> RolloutWorker {
+        self.state.rollout_worker()
+    }
+
+    /// Judges the running rollout every few milliseconds until the instance ends, as the task of a service does.
+    pub(crate) fn guard_rollouts(&mut self) {
+        self.tasks.guard_rollouts(&self.state, Duration::from_millis(20));
     }
 
     /// A worker that delivers the messages of its sinks when it is asked to.

@@ -10,7 +10,7 @@ use crate::{
         members::{Conflicts, Keys, Members},
     },
     json::{FieldError, FieldErrors},
-    proposals::FreezeError,
+    proposals::{Freeze, FreezeError},
     secrets, sessions,
     settings::{self, Violation},
 };
@@ -128,22 +128,14 @@ impl From<settings::Error> for Problem {
                     ..Members::default()
                 })
             }
-            E::Frozen(freeze) => {
-                let seconds = u32::try_from(freeze.seconds_left.max(1)).unwrap_or(u32::MAX);
-                let members = Members {
-                    until: Some(freeze.ends_at),
-                    freeze: Some(freeze.id),
-                    ..Members::default()
-                };
-                Self::new(Code::ChangeFrozen, detail).with_members(members).retry_after(seconds)
-            }
+            E::Frozen(freeze) => frozen(&freeze, detail),
             E::RolloutRunning { proposal, keys } => {
                 let keys = (!keys.is_empty()).then_some(Keys::Rolling(keys));
-                let members = Members { proposal: Some(proposal), keys, ..Members::default() };
-                Self::new(Code::RolloutRunning, detail).with_members(members)
+                Self::new(Code::RolloutRunning, detail)
+                    .with_members(Members::of_rollout(proposal, keys))
             }
             E::RolloutConflict { proposal, violations } => Self::new(Code::RolloutConflict, detail)
-                .with_members(Members { proposal: Some(proposal), ..Members::default() })
+                .with_members(Members::of_rollout(proposal, None))
                 .with_errors(field_errors(violations)),
             E::VersionNotFound(detail) => Self::new(Code::VersionNotFound, detail),
             E::ReleaseNotFound => Self::new(Code::ReleaseNotFound, detail),
@@ -154,6 +146,13 @@ impl From<settings::Error> for Problem {
             E::Database(err) => err.into(),
         }
     }
+}
+
+fn frozen(freeze: &Freeze, detail: String) -> Problem {
+    let seconds = u32::try_from(freeze.seconds_left.max(1)).unwrap_or(u32::MAX);
+    let (until, freeze) = (Some(freeze.ends_at), Some(freeze.id));
+    let members = Members { until, freeze, ..Members::default() };
+    Problem::new(Code::ChangeFrozen, detail).with_members(members).retry_after(seconds)
 }
 
 impl From<settings::ProposalError> for Problem {

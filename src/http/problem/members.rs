@@ -61,6 +61,13 @@ pub(super) struct Members {
     pub(super) session_id: Option<Uuid>,
 }
 
+impl Members {
+    /// Returns the members of a conflict with the rollout of `proposal`.
+    pub(super) fn of_rollout(proposal: i64, keys: Option<Keys>) -> Self {
+        Self { proposal: Some(proposal), keys, ..Self::default() }
+    }
+}
+
 /// The settings that prevent a write.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(untagged)]

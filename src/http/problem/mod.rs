@@ -6,6 +6,7 @@ mod document;
 mod mapping;
 mod members;
 mod render;
+mod rollouts;
 
 pub use code::Code;
 pub use details::Problem;

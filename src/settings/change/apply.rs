@@ -10,12 +10,12 @@ use crate::{
             approval,
             edit::WriteOptions,
             outcome::{ChangeResult, Conflict, Error, KeyChange},
+            related::check_related,
             resolve::ResolvedEdit,
             rollout::{self, RunningRollout},
         },
         entry::{Entry, readable_entries},
         history,
-        rules::{self, Violation},
         schema::Schema,
         store::{self, Head, Write},
         value::SettingValue,
@@ -206,19 +206,6 @@ pub(in crate::settings) async fn version_conflicts(
         }
     }
     Ok(conflicts)
-}
-
-/// Checks the rules between settings that involve an edited setting, on the values after the change.
-pub(in crate::settings) fn check_related<'v>(
-    schema: &Schema,
-    edits: &'v [ResolvedEdit<'_>],
-    value_before: impl Fn(&str) -> Option<&'v SettingValue>,
-) -> Vec<Violation> {
-    let edited: HashMap<&str, &SettingValue> =
-        edits.iter().map(|edit| (edit.definition.key.as_str(), &edit.value)).collect();
-    let value_after = |key: &str| edited.get(key).copied().or_else(|| value_before(key));
-    let keys = edits.iter().map(|edit| edit.definition.key.as_str());
-    rules::check_partners(schema, keys, value_after)
 }
 
 /// Returns the newest version of each edited key.

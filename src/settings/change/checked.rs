@@ -11,10 +11,11 @@ use crate::{
     secret_scanner::SecretScanner,
     settings::{
         change::{
-            apply::{Batch, check_related, require_versions},
+            apply::{Batch, require_versions},
             edit::Approval,
             message,
             outcome::{ChangeResult, KeyChange},
+            related::check_related,
             resolve::ResolvedEdit,
             store::{self, ExpectedRow, Message, NewValue, Statement},
         },

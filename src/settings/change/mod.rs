@@ -9,14 +9,13 @@ mod checked;
 mod edit;
 mod message;
 mod outcome;
+mod related;
 mod resolve;
 mod rollout;
 mod secrets;
 mod store;
 
-pub(super) use apply::{
-    Batch, apply, check, check_related, current_entries, lock, version_conflicts,
-};
+pub(super) use apply::{Batch, apply, check, current_entries, lock, version_conflicts};
 pub(super) use approval::{check as check_approval, record_emergency};
 pub(super) use checked::{CheckedChange, Committed};
 pub(super) use edit::size;
@@ -26,6 +25,7 @@ pub(super) use message::{
     enqueue_emergency_alert, enqueue_refused, text_json,
 };
 pub use outcome::{ChangeResult, Conflict, Error, KeyChange, ProtectedKey, SecretMatches};
+pub(super) use related::check_related;
 pub(super) use resolve::{ResolvedEdit, resolve};
 pub(super) use rollout::{
     enqueue_rollout_moved, proposed_values, rollout_problems, running_rollout,

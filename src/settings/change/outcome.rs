@@ -162,7 +162,7 @@ pub enum Error {
         keys: Vec<String>,
     },
     /// The settings would be invalid with the values of the rollout in progress.
-    #[error("the change breaks {} rules together with the rollout of proposal {proposal}", .violations.len())]
+    #[error("the settings would be invalid with the rollout of proposal {proposal}")]
     RolloutConflict {
         /// The number of the proposal that rolls out.
         proposal: i64,

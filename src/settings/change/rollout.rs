@@ -15,10 +15,10 @@ use crate::{
     secret_scanner::SecretScanner,
     settings::{
         change::{
-            apply::check_related,
             edit::Approval,
             message::{MAX_KEYS, text_json},
             outcome::Error,
+            related::check_related,
             resolve::ResolvedEdit,
         },
         schema::{Definition, Schema},

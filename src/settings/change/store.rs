@@ -121,8 +121,8 @@ async fn write_columns(
           from expected join app_global_settings s on s.key = expected.key and s.version = expected.version
         ), head as materialized (select set_config('brune.is_awaited', $22::boolean::text, true) from app_global_setting_head
           where revision = $5 and catalog_revision = $6 and substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) = $7
-            and (select count(*) from compared) = $20 and not exists (select from brune_proposal where state = 'rolling')
-            and epoch = (select epoch from app_global_setting_head) for update skip locked
+            and (select count(*) from compared) = $20 and epoch = (select epoch from app_global_setting_head)
+            and not exists (select from brune_proposal where state = 'rolling') for update skip locked
         ), updated as (
           update app_global_settings s set value_json = c.value_json, version = c.version + 1, updated_by = $8
           from compared c, head where s.key = c.key and c.value_json is not null

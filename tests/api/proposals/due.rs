@@ -19,13 +19,13 @@ pub(super) async fn schedule(app: &TestApp, key: &str, new: Value, plan: Value) 
     reply.body["number"].as_i64().unwrap()
 }
 
-pub(super) fn in_minutes(minutes: i64) -> String {
+pub(crate) fn in_minutes(minutes: i64) -> String {
     let at = brune::clock::Clock::system().now() + chrono::TimeDelta::minutes(minutes);
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 /// Moves the time of a proposal into the past, which only the owner of the tables can.
-pub(super) async fn let_minutes_pass(app: &TestApp, number: i64, minutes: i64) {
+pub(crate) async fn let_minutes_pass(app: &TestApp, number: i64, minutes: i64) {
     let sql = format!(
         "alter table brune_proposal disable trigger brune_proposal_write;
          update brune_proposal set due_at = due_at - interval '{minutes} minutes' where number = {number};

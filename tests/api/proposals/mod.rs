@@ -4,7 +4,7 @@ mod attacks;
 mod bad_input;
 mod catalog;
 mod complaints;
-mod due;
+pub(crate) mod due;
 mod fleet;
 mod history;
 mod invariants;
@@ -17,7 +17,7 @@ mod refused_texts;
 mod repeats;
 mod secrets;
 mod stored;
-mod write_paths;
+pub(crate) mod write_paths;
 
 use serde_json::{Value, json};
 
@@ -26,17 +26,17 @@ use crate::{
     support::{Call, Instance, Reply, TestApp, admin},
 };
 
-const PROPOSALS: &str = "/admin/proposals";
+pub(crate) const PROPOSALS: &str = "/admin/proposals";
 /// Needs the approvals of two people in [`protected`].
-const PROMPT: &str = "BRUNE_PROMPT_VERSION";
+pub(crate) const PROMPT: &str = "BRUNE_PROMPT_VERSION";
 
 /// A service whose catalog protects the cooldown by one approval and the version of the prompt by two.
-async fn protected() -> TestApp {
+pub(crate) async fn protected() -> TestApp {
     TestApp::with_catalog(&catalog()).await
 }
 
 /// The catalog of [`protected`].
-fn catalog() -> String {
+pub(crate) fn catalog() -> String {
     let protect = |catalog: String, key: &str, approvals: u8| {
         let line = format!("key = \"{key}\"");
         assert!(catalog.contains(&line), "{key}");
@@ -47,13 +47,13 @@ fn catalog() -> String {
 }
 
 /// A proposal of `changes`, each a key, a value and the version read.
-fn proposal(changes: &[(&str, Value, i64)]) -> Value {
+pub(crate) fn proposal(changes: &[(&str, Value, i64)]) -> Value {
     let change = |(key, value, version): &(&str, Value, i64)| json!({"key": key, "value": value, "version": version});
     let changes: Vec<_> = changes.iter().map(change).collect();
     json!({"reason": "reads better", "changes": changes})
 }
 
-async fn post(instance: &Instance, person: &str, path: &str, body: &Value) -> Reply {
+pub(crate) async fn post(instance: &Instance, person: &str, path: &str, body: &Value) -> Reply {
     instance.post(path).bearer(&admin(person)).json(body).send().await
 }
 
@@ -64,47 +64,53 @@ async fn propose(instance: &Instance, person: &str, changes: &[(&str, Value, i64
     reply.body["number"].as_i64().unwrap()
 }
 
-async fn judge(instance: &Instance, person: &str, number: i64, body: Value) -> Reply {
+pub(crate) async fn judge(instance: &Instance, person: &str, number: i64, body: Value) -> Reply {
     post(instance, person, &format!("{PROPOSALS}/{number}/verdicts"), &body).await
 }
 
 /// Approves edition 1 as `person`.
-async fn approve(instance: &Instance, person: &str, number: i64) -> Reply {
+pub(crate) async fn approve(instance: &Instance, person: &str, number: i64) -> Reply {
     judge(instance, person, number, json!({"edition": 1, "verdict": "approve"})).await
 }
 
-async fn apply(instance: &Instance, person: &str, number: i64) -> Reply {
+pub(crate) async fn apply(instance: &Instance, person: &str, number: i64) -> Reply {
     let path = format!("{PROPOSALS}/{number}/apply");
     post(instance, person, &path, &json!({"edition": 1})).await
 }
 
-async fn find(instance: &Instance, number: i64) -> Value {
+pub(crate) async fn find(instance: &Instance, number: i64) -> Value {
     get(instance, &format!("{PROPOSALS}/{number}")).send().await.ok()
 }
 
-fn get<'a>(instance: &'a Instance, path: &str) -> Call<'a> {
+pub(crate) fn get<'a>(instance: &'a Instance, path: &str) -> Call<'a> {
     instance.get(path).bearer(&admin("reader"))
 }
 
 /// The codes of the blocks of a proposal.
-fn blocks(proposal: &Value) -> Vec<&str> {
+pub(crate) fn blocks(proposal: &Value) -> Vec<&str> {
     let blocks = proposal["blocks"].as_array().unwrap();
     blocks.iter().map(|block| block["code"].as_str().unwrap()).collect()
 }
 
-async fn value(instance: &Instance, key: &str) -> (Value, i64) {
+pub(crate) async fn value(instance: &Instance, key: &str) -> (Value, i64) {
     let setting = get(instance, &format!("/admin/global-settings/{key}")).send().await.ok();
     (setting["value"].clone(), setting["version"].as_i64().unwrap())
 }
 
 /// Replaces edition `edition` of a proposal as `person`.
-async fn edit(instance: &Instance, person: &str, number: i64, edition: i64, body: &Value) -> Reply {
+pub(crate) async fn edit(
+    instance: &Instance,
+    person: &str,
+    number: i64,
+    edition: i64,
+    body: &Value,
+) -> Reply {
     let call = instance.call(reqwest::Method::PUT, &format!("{PROPOSALS}/{number}"));
     let call = call.bearer(&admin(person)).header("if-match", &format!("\"e{edition}\""));
     call.json(body).send().await
 }
 
-async fn withdraw(instance: &Instance, person: &str, number: i64) -> Reply {
+pub(crate) async fn withdraw(instance: &Instance, person: &str, number: i64) -> Reply {
     let path = format!("{PROPOSALS}/{number}/withdraw");
     post(instance, person, &path, &json!({"reason": "not now"})).await
 }

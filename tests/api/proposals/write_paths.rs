@@ -9,7 +9,7 @@ use crate::support::{Call, Instance, Reply, TestApp, admin, psql};
 const SETTINGS: &str = "/admin/global-settings";
 
 /// Every way to write the cooldown over HTTP with `token`, by name. `parameters` are of the query.
-pub(super) async fn write_paths<'a>(
+pub(crate) async fn write_paths<'a>(
     instance: &'a Instance,
     token: &str,
     parameters: &str,
@@ -114,7 +114,7 @@ async fn every_route_has_the_same_emergency() {
 }
 
 /// The code of the refusal of a rehearsed write. The plan of an import contains the refusal.
-fn refusal(write: &str, reply: Reply) -> Value {
+pub(crate) fn refusal(write: &str, reply: Reply) -> Value {
     if write.starts_with("import") {
         return reply.ok()["refusal"]["code"].clone();
     }
@@ -173,6 +173,8 @@ async fn the_write_paths_are_all_routes_that_write_settings() {
         "post /admin/freezes/{id}/end",
         "post /admin/outbox/{id}/retry",
         "post /admin/proposals",
+        // Ends or promotes a rollout; `rollouts/` has its tests.
+        "post /admin/proposals/{number}/rollout",
         "post /admin/proposals/{number}/verdicts",
         "post /admin/proposals/{number}/withdraw",
         "post /admin/releases",

@@ -1,6 +1,15 @@
 //! Guarded rollouts: a proposal takes effect for a share of the users first.
 
+mod conflicts;
+mod due;
+mod emergencies;
+mod http;
 mod invariants;
+mod messages;
+mod people;
+mod plans;
+mod rule;
+mod steps;
 
 use sqlx::AssertSqlSafe;
 

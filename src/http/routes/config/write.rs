@@ -41,6 +41,9 @@ pub(in crate::http) struct KeyWriteResponse {
     /// The number of the proposal that records an emergency.
     #[serde(skip_serializing_if = "Option::is_none")]
     proposal: Option<i64>,
+    /// The number of the proposal whose rollout was reverted by the emergency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverted: Option<i64>,
 }
 
 body! {
@@ -244,7 +247,7 @@ async fn read_back(
     changed: ChangeResult,
 ) -> Result<KeyWriteResponse, Problem> {
     let dry_run = changed.dry_run;
-    let proposal = changed.proposal;
+    let (proposal, reverted) = (changed.proposal, changed.reverted);
     let setting = settings::find_written(pool, settings, key, changed).await;
     let setting = setting.map_err(|err| match Problem::from(err) {
         problem if dry_run => problem,
@@ -253,7 +256,7 @@ async fn read_back(
             Problem::new(Code::OutcomeUnknown, detail)
         }
     })?;
-    Ok(KeyWriteResponse { setting, locked: false, dry_run, proposal })
+    Ok(KeyWriteResponse { setting, locked: false, dry_run, proposal, reverted })
 }
 
 async fn respond(

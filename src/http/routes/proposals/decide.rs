@@ -105,6 +105,7 @@ struct VerdictResponse {
     responses((status = 200, description = "The proposal with the verdict", body = VerdictResponse), VerdictProblems),
     security(("bearer" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn give_verdict(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,

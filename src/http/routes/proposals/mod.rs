@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Reads the number of a proposal, or of an edition, in a path.
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
+pub(in crate::http::routes) fn number<T: std::str::FromStr>(text: &str) -> Result<T, Problem> {
     // A malformed number is a 404 like an unknown one: clients handle a single case.
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| is_plain);

@@ -4,6 +4,7 @@ use axum::extract::State;
 
 use super::number;
 use crate::{
+    database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
         openapi::problems,
@@ -13,7 +14,8 @@ use crate::{
         write::{ChangeNote, StepHeaders, StepParameters},
     },
     ids::RequestId,
-    settings::{self, RolloutAction, RolloutView, SettingsWriter},
+    sessions::{self, RolloutReport},
+    settings::{RolloutAction, SettingsWriter},
 };
 
 problems! {
@@ -45,14 +47,16 @@ body! {
     params(("number" = i64, Path, description = "The number"), StepParameters, StepHeaders),
     request_body = RolloutStepRequest,
     responses(
-        (status = 200, description = "The rollout after the step; with `dry_run`, as it is", body = RolloutView),
+        (status = 200, description = "The rollout after the step; with `dry_run`, as it is", body = RolloutReport),
         RolloutStepProblems,
     ),
     security(("bearer" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn move_rollout(
     RateLimitedAdmin(caller): RateLimitedAdmin,
     State(writer): State<SettingsWriter>,
+    State(pool): State<Pool>,
     request: RequestId,
     PathSegment(path): PathSegment,
     Query(StepParameters { dry_run }): Query<StepParameters>,
@@ -63,5 +67,5 @@ pub(in crate::http) async fn move_rollout(
     let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
     writer.take_rollout_step(number, action, &actor, &options).await?;
-    JsonResponse::ok(&settings::find_rollout(&writer, number).await?)
+    JsonResponse::ok(&sessions::find_rollout(&writer, &pool, number).await?)
 }

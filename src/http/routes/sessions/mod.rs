@@ -3,6 +3,7 @@
 mod admin;
 mod declared;
 mod document;
+mod rollouts;
 mod starts;
 mod what_if;
 
@@ -14,6 +15,7 @@ use axum::{
 pub(in crate::http) use admin::*;
 use declared::WithSessions;
 use document::{SessionDocument, session_id};
+pub(in crate::http) use rollouts::*;
 pub(in crate::http) use starts::*;
 pub(in crate::http) use what_if::*;
 

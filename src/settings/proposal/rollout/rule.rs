@@ -152,10 +152,11 @@ impl Step for FollowRule<'_> {
             Ok(()) => Ok(RuleOutcome::Taken),
             Err(Error::Change(ChangeError::Frozen(_))) => Ok(RuleOutcome::Frozen),
             Err(err) => {
-                let held = held_instead(err)?;
-                let hold = RolloutStep::Hold(held);
+                let reason = hold_reason(err)?;
+                let hold = RolloutStep::Hold(reason);
+                // Without a hold, every instance would try the step again every second.
                 take(conn, context, &current, &self.actor, hold, self.evidence).await?;
-                Ok(RuleOutcome::Held(held))
+                Ok(RuleOutcome::Held(reason))
             }
         }
     }
@@ -165,7 +166,7 @@ impl Step for FollowRule<'_> {
 ///
 /// # Errors
 /// The error if it may pass.
-fn held_instead(err: Error) -> Result<HeldReason, Error> {
+fn hold_reason(err: Error) -> Result<HeldReason, Error> {
     match err {
         Error::NotApproved(_) => Ok(HeldReason::NotApproved),
         Error::StepNotPossible(_)

@@ -9,6 +9,7 @@ use crate::{
         self, Edition, HeldReason, Proposal, RevertCause, Rollout, RolloutEvent, RolloutStepRecord,
         State,
     },
+    rollouts::PlanDraft,
     settings::{
         change::{self, Error as ChangeError},
         proposal::{
@@ -112,7 +113,7 @@ async fn advance(
     record: RolloutStepRecord<'_>,
 ) -> Result<(), Error> {
     let Current { proposal, content, rollout } = current;
-    let plan = valid_plan(content.plan.rollout.as_ref().unwrap_or(&Default::default()))?;
+    let plan = valid_plan(content.plan.rollout.as_ref().unwrap_or(&PlanDraft::default()))?;
     let stage = rollout.stage + 1;
     if usize::try_from(stage).is_ok_and(|stage| stage > plan.stages().len()) {
         return Err(Error::StepNotPossible(

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use crate::{
     database::{self, Connection},
-    proposals::{self, Edition, HeldReason, Proposal, RevertCause, Rollout, State},
-    rollouts::{OnCompletion, StageDraft},
+    proposals::{self, HeldReason, Proposal, RevertCause, Rollout, State},
+    rollouts::{OnCompletion, PlanDraft, StageDraft},
     settings::{
         proposal::{error::Error, step::find_content},
         writer::SettingsWriter,
@@ -101,14 +101,16 @@ pub struct RolloutView {
 }
 
 impl RolloutView {
-    /// Returns the view of a rollout that has begun.
-    fn new(proposal: Proposal, rollout: Rollout, content: Edition) -> Self {
-        let plan = content.plan.rollout.unwrap_or_default();
+    /// Returns the view of the rollout of `proposal`.
+    fn new(proposal: Proposal, rollout: Rollout, plan: PlanDraft) -> Self {
         let is_rolling = proposal.state == State::Rolling;
-        let note = rollout.step_reason.clone();
-        let by = rollout.step_by.clone();
-        let since = rollout.held_since;
-        let held = rollout.held.filter(|_| is_rolling);
+        // The last step of a held rollout is the hold. The row keeps the hold after the end.
+        let hold = rollout.held.filter(|_| is_rolling).map(|reason| HeldView {
+            reason,
+            by: rollout.step_by.clone(),
+            note: rollout.step_reason.clone(),
+            since: rollout.held_since,
+        });
         Self {
             proposal: proposal.number,
             edition: proposal.edition,
@@ -121,21 +123,22 @@ impl RolloutView {
             rolling_since: rollout.rolling_since,
             stage_since: rollout.stage_since,
             resumed_at: rollout.resumed_at,
-            held: held.map(|reason| HeldView { reason, by, note, since }),
-            ended: end(proposal, &rollout),
+            held: hold,
+            ended: end(proposal, rollout.revert_cause),
         }
     }
 }
 
-fn end(proposal: Proposal, rollout: &Rollout) -> Option<RolloutEnd> {
+fn end(proposal: Proposal, cause: Option<RevertCause>) -> Option<RolloutEnd> {
     let outcome = match proposal.state {
+        // An emergency applies a proposal past its rollout, which then never begins.
         State::Applied => RolloutOutcome::Promoted,
         State::Reverted => RolloutOutcome::Reverted,
         State::Open | State::Failed | State::Withdrawn | State::Rolling => return None,
     };
     Some(RolloutEnd {
         outcome,
-        cause: rollout.revert_cause,
+        cause,
         by: proposal.ended_by,
         reason: proposal.end_reason,
         at: proposal.ended_at,
@@ -151,7 +154,8 @@ pub async fn find_rollout(writer: &SettingsWriter, number: i64) -> Result<Rollou
     database::read_with_retry(&writer.pool, async |conn| {
         let (mut proposal, content) = find_content(conn, number).await?;
         let rollout = proposal.rollout.take().ok_or(Error::RolloutNotFound(number))?;
-        Ok::<_, Error>(RolloutView::new(proposal, rollout, content))
+        let plan = content.plan.rollout.unwrap_or_default();
+        Ok::<_, Error>(RolloutView::new(proposal, rollout, plan))
     })
     .await
 }

@@ -1,0 +1,70 @@
+//! The preview of a rollout from last week's starts.
+
+use serde_json::{Value, json};
+
+use super::{PROMPT_VERSION, propose, run_as_superuser, start, start_with};
+use crate::support::{TestApp, admin};
+
+async fn preview(app: &TestApp, number: i64) -> Value {
+    let path = format!("/admin/proposals/{number}/rollout/preview");
+    app.instance.get(&path).bearer(&admin("reader")).send().await.ok()
+}
+
+/// A week with 60 new users in each hour, of whom 5 % fail to start, and of whom each starts twice.
+async fn fill_a_week(app: &TestApp) {
+    let sql = "insert into brune_session (id, user_id, started_at, expires_at, ended_at, settings_revision, prompt_id,
+           prompt_version, model, session_max_minutes, status)
+         select gen_random_uuid(), 'user-' || (n % 10080), at, at + interval '30 minutes', at + interval '20 minutes', 1,
+           'p', '1', 'm', 30, case when n % 20 = 0 then 'failed' else 'ended' end
+         from generate_series(0, 20159) n,
+           lateral (select clock_timestamp() - interval '1 minute' * (20159 - n) / 2 as at) t";
+    run_as_superuser(app, sql).await;
+}
+
+#[tokio::test]
+async fn a_preview_tells_hours_and_outcomes_of_last_weeks_traffic() {
+    let app = TestApp::new().await;
+    fill_a_week(&app).await;
+    let number = propose(&app.instance, &[(PROMPT_VERSION, json!("7"))], json!({})).await;
+    let preview = preview(&app, number).await;
+    assert_eq!(preview["proposal"], number);
+    let users = preview["users"].as_f64().unwrap();
+    assert!((9_900.0..=10_080.0).contains(&users), "{preview}");
+    assert_eq!(preview["guard"], "start_failed");
+    let hours = preview["stages"][0]["hours"].as_f64().unwrap();
+    // The users of the first half come again in the second half, and every start of the first half is of a new user.
+    assert!((4.0..5.0).contains(&hours), "500 users at 120 an hour: {preview}");
+    let rows = preview["rows"].as_array().unwrap();
+    let factors: Vec<_> = rows.iter().map(|row| &row["factor"]).collect();
+    assert_eq!(factors, [&json!(1), &json!(2), &json!(4), &Value::Null]);
+    assert!((rows[0]["control_rate"].as_f64().unwrap() - 0.05).abs() < 0.01, "{preview}");
+    assert!(rows[3]["reverted"].as_f64().unwrap() > 0.99, "{preview}");
+    assert_eq!(preview["warnings"], json!([]));
+}
+
+#[tokio::test]
+async fn a_stage_that_never_ends_is_a_warning() {
+    let app = TestApp::new().await;
+    start(&app.instance, "ana").await.ok();
+    start_with(&app.instance, &json!({"user_id": "ben"})).await.problem(403, "not_eligible");
+    let number = propose(&app.instance, &[(PROMPT_VERSION, json!("7"))], json!({})).await;
+    let preview = preview(&app, number).await;
+    assert_eq!(preview["users"], 2, "{preview}");
+    let warnings = preview["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 2, "{preview}");
+    assert_eq!(
+        (&warnings[0]["code"], &warnings[0]["stage"]),
+        (&json!("stage_unreachable"), &json!(1))
+    );
+    assert!(warnings[1]["detail"].as_str().unwrap().contains("72 hours"), "{preview}");
+}
+
+#[tokio::test]
+async fn a_change_for_everybody_has_no_preview() {
+    let app = TestApp::new().await;
+    let change = json!({"key": PROMPT_VERSION, "value": "7", "version": 1});
+    let body = json!({"reason": "reads better", "changes": [change]});
+    super::post(&app.instance, "/admin/proposals", &body).await.ok();
+    let call = app.instance.get("/admin/proposals/1/rollout/preview").bearer(&admin("reader"));
+    call.send().await.problem(404, "rollout_not_found");
+}
