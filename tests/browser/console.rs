@@ -69,6 +69,8 @@ journeys! {
     the_console_works_with_the_keyboard_alone: "journey_keyboard.mjs",
     freezes_stops_and_emergencies_are_shown_and_ended: "journey_safety.mjs",
     a_revision_is_named_compared_and_restored: "journey_releases.mjs",
+    a_what_if_replays_the_recorded_starts_under_a_draft_and_a_proposal: "journey_what_if.mjs",
+    a_rollout_is_proposed_begun_held_advanced_and_reverted: "journey_rollout.mjs",
 }
 
 /// Returns the catalog with settings that need the approvals of other people.

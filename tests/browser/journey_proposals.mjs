@@ -201,6 +201,31 @@ async function resolveConflicts(ada, number) {
   await ada.getByRole('region', { name: 'Editions' }).locator('ins, .value').filter({ hasText: '31' }).first().waitFor();
 }
 
+/** The last approval begins a rollout. The author of the change cannot give more users the values; another person applies the change. */
+async function limitAuthors(ada, ben) {
+  const plan = { rollout: { stages: [{ share: 20, users: 50, minutes: 10 }, { share: 40, users: 50, minutes: 10 }] } };
+  const number = await propose(COOLDOWN, 33, 'a third of an hour more', plan);
+  await visit(ben, `#/proposals/${number}`);
+  await perform(ben, 'Approve and begin the rollout…', 'Approve and begin');
+  await ben.getByText(`Approved, and began the rollout of proposal ${number}.`).waitFor();
+  await visit(ada, `#/proposals/${number}`);
+  const rollout = ada.getByRole('region', { name: 'Rollout', exact: true });
+  await rollout.getByText('You wrote edition 1, so another person has to give more users the proposed values.').waitFor();
+  assert.ok(await rollout.getByRole('button', { name: 'Advance to 40 %…' }).isDisabled());
+  assert.ok(await rollout.getByRole('button', { name: 'Apply for everybody…' }).isDisabled());
+  assert.ok(await ben.getByRole('button', { name: 'Advance to 40 %…' }).isEnabled());
+
+  // Ben applies the change for everybody.
+  const { value } = await setting(COOLDOWN);
+  assert.notEqual(value, 33);
+  await ben.getByRole('button', { name: 'Apply for everybody…' }).click();
+  await dialogOf(ben).getByLabel('Reason').fill('checked by hand');
+  await dialogOf(ben).getByRole('button', { name: 'Apply for everybody', exact: true }).click();
+  await rollout.getByText('Applied for everybody by ben').waitFor();
+  await ada.getByRole('region', { name: 'State' }).getByText('Applied by ben.').waitFor();
+  assert.equal((await setting(COOLDOWN)).value, 33);
+}
+
 /** Lists of more than one page: the newest 50 first, the others on request. The first page of all has no closed proposal. */
 async function pageThrough(ada) {
   const { version } = await setting('BRUNE_PROMPT_ID');
@@ -228,6 +253,7 @@ await journey(async (ada) => {
   const scheduled = await schedule(ada, ben);
   await failAndApplyAsEmergency(ada, ben);
   await resolveConflicts(ada, scheduled);
+  await limitAuthors(ada, ben);
   await waitForFreeze(ben);
   await pageThrough(ada);
   await ben.unrouteAll({ behavior: 'wait' });

@@ -54,6 +54,8 @@ const FILES: &[(&str, &str)] = files![
     "journey_outbox.mjs",
     "journey_propose.mjs",
     "journey_safety.mjs",
+    "journey_what_if.mjs",
+    "journey_rollout.mjs",
     "journey_releases.mjs",
     "journey_proposals.mjs",
     "journey_proposals_keyboard.mjs",

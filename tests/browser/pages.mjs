@@ -2,15 +2,17 @@
 // each view.
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
-import { ADMIN, OTHER, USER, accessible, api, change, enter, journey, row, timeAfter, visit } from './console.mjs';
+import { ADMIN, OTHER, USER, accessible, api, change, enter, journey, row, setting, timeAfter, visit } from './console.mjs';
 
 const { SHOTS } = process.env;
 const MODES = { light: [1360, 900, 'light'], dark: [1360, 900, 'dark'], narrow: [390, 844, 'light'] };
 
-/** Creates test data: changes by two users, a rejected change, a session before the changes. */
+/** Creates test data: changes by two users, a rejected change, a session and a refused start before the changes. */
 async function createTestData() {
   const start = (name) => api('POST', '/brun-e/start', undefined, USER.replace('ana', name));
   await start('ana');
+  // Refused, because an administrator has no plan.
+  await api('POST', '/brun-e/start').catch(() => null);
   await change({ BRUNE_COOLDOWN_MINUTES: 45, BRUNE_SESSION_MAX_MINUTES: 20 }, 'calmer evenings');
   await change({ BRUNE_OPENAI_REALTIME_MODEL_ALLOWLIST: ['gpt-realtime-2.1', 'gpt-realtime-2.1-mini', 'gpt-next'] }, 'the next model may be tried');
   await change({ BRUNE_COOLDOWN_MINUTES: 60 }, 'calmer still');
@@ -48,6 +50,33 @@ async function createProposals() {
   proposals.own = await propose('more levels', [levels, { key: PROMPT, value: 'pmpt_levels', version: 2 }], ADMIN);
   proposals.next = await propose('a calmer prompt', [{ key: PROMPT, value: 'pmpt_calm', version: 2 }]);
   proposals.stale = await propose('an even better prompt', [{ key: PROMPT, value: 'pmpt_better', version: 2 }]);
+}
+
+const VERSION = 'BRUNE_PROMPT_VERSION';
+const rolloutPage = () => `#/proposals/${proposals.rollout}`;
+const moveRollout = (action, reason) => api('POST', `/admin/proposals/${proposals.rollout}/rollout`, { action, reason });
+const sectionOfRollout = (page) => page.getByRole('region', { name: 'Rollout', exact: true });
+
+/** Proposes a rollout to all users, so that the arm of the user of the tests is known. */
+async function proposeRollout() {
+  const { version } = await setting(VERSION);
+  const plan = { rollout: { stages: [{ share: 100, users: 50, minutes: 10 }] } };
+  const proposal = await api('POST', '/admin/proposals', { reason: 'prompt 3 reads best', changes: [{ key: VERSION, value: '3', version }], plan });
+  proposals.rollout = proposal.number;
+}
+
+/** Begins the rollout. The user meets a guard once, and runs a session. */
+async function beginRollout(page) {
+  await api('POST', `/admin/proposals/${proposals.rollout}/apply`, { edition: 1 });
+  const running = await api('GET', '/admin/sessions?status=active');
+  for (const { session_id: id } of running.sessions) await api('POST', `/admin/sessions/${id}/end`, { reason: 'make room' });
+  await change({ BRUNE_COOLDOWN_MINUTES: 0 }, 'no waiting');
+  const { session_id: id } = await api('POST', '/brun-e/start', undefined, USER);
+  await api('POST', `/brun-e/sessions/${id}/end`, undefined, USER);
+  proposals.session = (await api('POST', '/brun-e/start', undefined, USER)).session_id;
+  await page.reload();
+  await sectionOfRollout(page).getByText('Show as table').click();
+  await page.getByText('A rollout is running').last().waitFor();
 }
 
 /** Changes the setting of the open proposals. */
@@ -97,6 +126,11 @@ const VIEWS = [
     await page.getByText('invalid').waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Review and save' }).click();
     await page.getByRole('dialog').getByText('running session').first().waitFor();
+  }],
+  ['review-what-if', null, async (page) => {
+    await page.getByRole('button', { name: 'Show what-if' }).click();
+    await page.getByText('The recorded settings explain').waitFor();
+    await page.getByText('Examples of').click();
   }, async (page) => page.keyboard.press('Escape')],
   ['conflict', null, async (page) => {
     await change({ BRUNE_COOLDOWN_MINUTES: 120 + Math.floor(Math.random() * 100) }, 'two hours');
@@ -136,6 +170,10 @@ const VIEWS = [
   ['proposals-nothing', '#/proposals?show=open&by=nobody', null],
   ['proposal-open', async () => `#/proposals/${proposals.open}`, async (page) => { await page.getByText('Which users did you ask?').first().waitFor(); }],
   ['proposal-own', async () => `#/proposals/${proposals.own}`, null],
+  ['proposal-what-if', null, async (page) => {
+    await page.getByRole('button', { name: 'Show what-if' }).click();
+    await page.getByText('The recorded settings explain').waitFor();
+  }],
   ['proposal-failed', async () => `#/proposals/${proposals.failed}`, null],
   ['proposal-emergency', async () => `#/proposals/${proposals.emergency}`, null],
   ['proposal-approve', async () => `#/proposals/${proposals.next}`, (page) => openStep(page, 'Approve and apply…'), leaveDialog],
@@ -178,6 +216,39 @@ const VIEWS = [
     await page.getByLabel('Or paste a document').fill(JSON.stringify({ format_version: 1, revision: 1, settings }, null, 2));
     await page.getByRole('button', { name: 'Preview changes' }).click();
     await page.getByRole('radio', { name: 'Keep current value' }).first().waitFor();
+  }],
+  ['rollout-fields', '#/settings', async (page) => {
+    await row(page, VERSION).getByRole('button', { name: 'Edit Prompt version' }).click();
+    await page.getByRole('textbox', { name: 'Prompt version', exact: true }).fill('3');
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByRole('button', { name: 'Propose instead' }).click();
+    await page.getByLabel('Roll out in stages').check();
+    await page.getByLabel('Share in %').last().fill('5');
+    await page.getByLabel('Reason').fill('prompt 3');
+    await page.getByRole('button', { name: 'Propose 1 change' }).click();
+    await page.getByText('Must be greater than the share of the stage before').waitFor();
+  }, async (page) => {
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Discard' }).click();
+  }],
+  ['rollout-preview', async () => {
+    await proposeRollout();
+    return rolloutPage();
+  }, async (page) => { await page.getByRole('table', { name: 'Expected duration' }).waitFor(); }],
+  ['rollout-running', null, beginRollout],
+  ['rollout-revert', null, async (page) => {
+    await sectionOfRollout(page).getByRole('button', { name: 'Revert…' }).click();
+    await page.getByRole('dialog').waitFor();
+  }, closeDialog],
+  ['rollout-held', null, async (page) => {
+    await moveRollout('hold', 'reading the sessions');
+    await sectionOfRollout(page).getByText('Held by ben').waitFor();
+  }],
+  ['proposals-rolling', '#/proposals?show=rolling', async (page) => { await page.getByRole('row', { name: /prompt 3 reads best/ }).waitFor(); }],
+  ['rollout-session', async () => `#/sessions/${proposals.session}`, async (page) => { await page.getByText('candidate').first().waitFor(); }],
+  ['rollout-reverted', rolloutPage, async (page) => {
+    await moveRollout('revert', 'users report broken sessions');
+    await sectionOfRollout(page).getByText('A person reverted the rollout.').waitFor();
   }],
   ['secrets', '#/secrets', null],
   ['sessions', '#/sessions', null],

@@ -289,3 +289,59 @@ fn existing_session(
         prior => Ok(prior),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::{
+        ids::UserId,
+        sessions::{rules::SessionSettings, session::Arm},
+    };
+
+    /// An attempt in the arm of `instructions`.
+    fn attempt(instructions: &str, arm: Option<Arm>) -> Arc<NewSession> {
+        let settings = SessionSettings {
+            revision: 1,
+            cooldown_minutes: 0,
+            max_sessions_per_day: 3,
+            require_plan: false,
+            allowed_levels: Vec::new(),
+            prompt_id: "p".to_owned(),
+            prompt_version: "1".to_owned(),
+            instructions: Some(instructions.to_owned()),
+            model: "m".to_owned(),
+            session_max_minutes: 30,
+        };
+        Arc::new(NewSession {
+            id: Uuid::nil(),
+            user: User { id: UserId::parse("ana").unwrap(), plan: None, level: None },
+            started_at: DateTime::UNIX_EPOCH,
+            expires_at: DateTime::UNIX_EPOCH,
+            settings: Arc::new(settings),
+            epoch: 1,
+            arm,
+            idempotency: None,
+            in_two_steps: true,
+        })
+    }
+
+    #[test]
+    fn the_instructions_are_those_of_the_stored_attempt() {
+        let arm = |is_candidate| {
+            Some(Arm { proposal: Uuid::nil(), proposal_number: 1, is_candidate, share_bp: 1_000 })
+        };
+        let attempts = [
+            attempt("of the candidate", arm(true)),
+            attempt("of the control", arm(false)),
+            attempt("after the revert", None),
+        ];
+        for stored in &attempts {
+            let inserted = inserted(stored.session(), false, &attempts);
+            assert_eq!(inserted.instructions, stored.settings.instructions);
+        }
+        let unknown = attempt("of nobody", arm(true)).session();
+        assert_eq!(inserted(unknown, false, &attempts[1..]).instructions, None);
+    }
+}

@@ -99,6 +99,7 @@ pub(super) async fn check<'v>(
     }
     let Some(rollout) = running_rollout(conn).await? else { return Ok(None) };
     match rollout.obstacle(schema, edits, value_before) {
+        // An emergency never waits for a person who ends the rollout.
         Some(_) if approval == Approval::Emergency => Ok(Some(rollout)),
         Some(err) => Err(err),
         None => Ok(None),
@@ -164,6 +165,7 @@ pub(in crate::settings) async fn enqueue_rollout_moved(
     }
     let Some((proposal, content)) = find_content(conn, number).await? else { return Ok(()) };
     let Some(rollout) = &proposal.rollout else { return Ok(()) };
+    // Counted under the lock: later starts have the settings after the step.
     let candidate = proposals::candidate_sessions(conn, proposal.id).await?;
     let stages = content.plan.rollout.as_ref().and_then(|plan| plan.stages.as_ref());
     let payload = json!({

@@ -123,8 +123,7 @@ async fn write_columns(
           where revision = $5 and catalog_revision = $6 and substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) = $7
             and (select count(*) from compared) = $20 and epoch = (select epoch from app_global_setting_head)
             and not exists (select from brune_proposal where state = 'rolling') for update skip locked
-        ), updated as (
-          update app_global_settings s set value_json = c.value_json, version = c.version + 1, updated_by = $8
+        ), updated as (update app_global_settings s set value_json = c.value_json, version = c.version + 1, updated_by = $8
           from compared c, head where s.key = c.key and c.value_json is not null
           returning c.position, c.id, s.key, c.old_value_json, s.value_json, s.version, s.updated_by, s.updated_at
         ), entries as (insert into app_global_setting_audit

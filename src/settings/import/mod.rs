@@ -75,6 +75,7 @@ impl SettingsWriter {
             match change::running_rollout(conn).await? {
                 // An emergency reverts the rollout.
                 Some(rollout) if approval != Approval::Emergency => {
+                    // Only during a rollout, because the values of a large import are many.
                     let edits = changing_edits(plan, on_conflict);
                     let (edits, _) = change::resolve(schema, &edits, true, None)?;
                     let before = change::current_entries(conn, schema, &edits).await?;

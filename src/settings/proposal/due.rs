@@ -62,6 +62,7 @@ where
     if position.is_none() {
         return Ok(Vec::new());
     }
+    // Once for a round: the instances change seldom, and each due proposal would cost a query.
     let can_roll_out = can_roll_out().await?;
     // One read for all: in a freeze, a transaction for each proposal would take the lock of the head every second.
     let waiting = database::read_with_retry(&writer.pool, async |conn| {
@@ -190,6 +191,7 @@ impl Step for ApplyWhenDue {
             return Ok(DueOutcome::Frozen);
         } else {
             let current = (&proposal, &content);
+            // Starts of an older instance would have no arm.
             if content.plan.rollout.is_some() && !self.can_roll_out {
                 return Ok(DueOutcome::Waiting);
             }

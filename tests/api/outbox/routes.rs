@@ -53,7 +53,7 @@ async fn messages_are_paged_newest_first_and_filtered() {
         |at: usize| (&state[at]["sink"], &state[at]["waiting"], &state[at]["dead"]);
     assert_eq!(actual_messages(0), (&json!("discord"), &json!(6), &json!(0)));
     assert_eq!(actual_messages(1), (&json!("webhook"), &json!(6), &json!(0)));
-    assert_eq!(state[0]["topics"].as_array().unwrap().len(), 11);
+    assert_eq!(state[0]["topics"].as_array().unwrap().len(), 12);
     assert!(0.0 <= state[0]["oldest_waiting_seconds"].as_f64().unwrap());
 }
 

@@ -176,7 +176,7 @@ async fn unknown_members_are_refused_in_every_body() {
     let number = propose(&app.instance, "ana", &[(COOLDOWN, json!(45), 1)]).await;
     let path = format!("{PROPOSALS}/{number}");
     let verdict = json!({"edition": 1, "verdict": "approve"});
-    let plan = json!({"rollout": {"then": "promote"}});
+    let plan = json!({"publish": true});
     let mut planned = proposal(&[(PER_DAY, json!(5), 1)]);
     planned["plan"] = plan;
     let mut change = proposal(&[(PER_DAY, json!(5), 1)]);
@@ -195,6 +195,7 @@ async fn unknown_members_are_refused_in_every_body() {
         (Method::POST, format!("{path}/verdicts"), verdict),
         (Method::POST, format!("{path}/apply"), json!({"edition": 1})),
         (Method::POST, format!("{path}/withdraw"), json!({"reason": "not now"})),
+        (Method::POST, format!("{path}/rollout"), json!({"action": "hold", "reason": "not now"})),
     ] {
         for member in ["keep_approvals", "force", "ignore_conflicts", "emergency", "publish"] {
             let mut body = body.clone();

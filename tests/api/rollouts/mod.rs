@@ -1,15 +1,21 @@
 //! Guarded rollouts: a proposal takes effect for a share of the users first.
 
+mod arms;
 mod conflicts;
 mod due;
 mod emergencies;
+mod fence;
 mod http;
 mod invariants;
 mod messages;
 mod people;
 mod plans;
+mod rolling;
 mod rule;
+mod starts;
 mod steps;
+mod storm;
+mod what_if;
 
 use sqlx::AssertSqlSafe;
 

@@ -60,11 +60,11 @@ async fn pins_count_the_sessions_per_older_value() {
     app.instance.change(&[(version, json!("3"), 2)]).await.ok();
     let kim = app.instance.start_session(&user("kim")).await.ok();
     assert_eq!(kim["config"]["prompt_version"], "3");
-    let of_before = json!({"version": 1, "value": 30, "sessions": 2});
+    let of_before = json!({"version": 1, "proposal": null, "value": 30, "sessions": 2});
     let expected = json!([
         {"key": version, "version": 3, "value": "3", "sessions": 3, "held": [
-            {"version": 2, "value": "2", "sessions": 1},
-            {"version": 1, "value": before, "sessions": 2},
+            {"version": 2, "proposal": null, "value": "2", "sessions": 1},
+            {"version": 1, "proposal": null, "value": before, "sessions": 2},
         ]},
         {"key": minutes, "version": 2, "value": 25, "sessions": 2, "held": [of_before]},
     ]);

@@ -118,6 +118,7 @@ impl ProposedRollout {
             then: self.then.unwrap_or_default(),
             max_hours: self.max_hours,
         };
+        // The module of the settings does not know which keys a start reads.
         let guards = Guard::defaults(sessions::decide_eligibility(keys));
         let plan = draft.validate(&guards, "/plan/rollout").map_err(|errors| {
             let detail = "the rollout is invalid; nothing was stored";

@@ -127,9 +127,11 @@ const rectangle = (group, x, y, width, height) =>
 const hatchPattern = () => svg('pattern', { id: 'hatch', width: 5, height: 5, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
   svg('rect', { class: 'hatch-background', width: 5, height: 5 }), svg('rect', { class: 'hatch-stripe', width: 2.5, height: 5 }));
 
-const linearScale = (fromMin, fromMax, toMin, toMax) => (value) => toMin + ((value - fromMin) / ((fromMax - fromMin) || 1)) * (toMax - toMin);
+/** Returns a function that maps `fromMin`..`fromMax` to `toMin`..`toMax`. */
+export const linearScale = (fromMin, fromMax, toMin, toMax) => (value) => toMin + ((value - fromMin) / ((fromMax - fromMin) || 1)) * (toMax - toMin);
 
-function timeAxis(since, until, x, width) {
+/** Draws an axis of time at the height `axisY`. */
+export function timeAxis(since, until, x, width, { axisY = AXIS_Y, left = MARGIN.left } = {}) {
   const lastTick = Math.max(1, Math.min(6, Math.floor(width / 150) - 1));
   const hours = (until - since) / 3_600_000;
   // Ticks of a short range need the time, ticks of a long range the date.
@@ -142,10 +144,10 @@ function timeAxis(since, until, x, width) {
   const tick = (index) => {
     const time = since + (until - since) * index / lastTick;
     const endAnchor = index === lastTick ? 'end' : 'middle';
-    return svg('text', { x: x(time), y: AXIS_Y + 15, 'text-anchor': index === 0 ? 'start' : endAnchor }, dateFormat.format(time));
+    return svg('text', { x: x(time), y: axisY + 15, 'text-anchor': index === 0 ? 'start' : endAnchor }, dateFormat.format(time));
   };
   return svg('g', { class: 'axis', 'aria-hidden': 'true' },
-    svg('line', { x1: MARGIN.left, x2: width - MARGIN.right, y1: AXIS_Y, y2: AXIS_Y }),
+    svg('line', { x1: left, x2: width - MARGIN.right, y1: axisY, y2: axisY }),
     Array.from({ length: lastTick + 1 }, (_, index) => tick(index)));
 }
 
@@ -211,7 +213,7 @@ function valueBands(points, distinctValues, now, x) {
 }
 
 /** Creates a figure with `caption` and the content below. `draw(width)` is called again when the width changes. */
-function chart(caption, contentBelow, draw) {
+export function chart(caption, contentBelow, draw) {
   const area = h('div.chart-area');
   let drawnWidth = 0;
   new ResizeObserver(([{ contentRect: { width } }]) => {
@@ -223,5 +225,6 @@ function chart(caption, contentBelow, draw) {
   return h('figure.chart', null, h('figcaption.hint', null, caption), area, contentBelow);
 }
 
-const dataTable = (name, columns, rows) => h('details', null, h('summary', null, 'Show as table'),
+/** Creates the table of a chart's data, closed at first. */
+export const dataTable = (name, columns, rows) => h('details', null, h('summary', null, 'Show as table'),
   h('div.scroll-x', { tabindex: '0', role: 'region', 'aria-label': name }, table(name, columns, rows.map((cells) => tableRow(columns, null, ...cells)))));

@@ -105,7 +105,7 @@ export const requestBody = (reason) => ({ reason, changes: validEntries().map(({
 // The service would reject a whole request because of one invalid entry.
 const validEntries = () => [...draft.values()].filter((entry) => entry.value !== undefined && !entry.validationError && !entry.theirs && !isRemoved(entry));
 
-const VALID_CODES = new Set(['approval_required', 'change_frozen']);
+const VALID_CODES = new Set(['approval_required', 'change_frozen', 'rollout_running', 'rollout_conflict']);
 
 let pendingValidation = null;
 
@@ -122,7 +122,7 @@ async function validateDraft() {
   } catch (problem) {
     // Other failures, such as no connection, are left to saving, which validates again.
     if (problem.code === 'version_conflict') markConflicts(problem);
-    // The service checks approvals and freezes last: the values are valid, and can be proposed.
+    // The service checks approvals, freezes and the rollout in progress last: the values are valid, and can be proposed.
     else if (VALID_CODES.has(problem.code)) setServiceErrors(entries, []);
     else if (problem.errors?.length > 0) setServiceErrors(entries, problem.errors);
   }

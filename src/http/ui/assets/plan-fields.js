@@ -1,27 +1,15 @@
-// The fields of a proposal's plan: when the proposal is applied, for how long afterwards, and after which other proposal.
-import { h, isolate, setChildren, uniqueId } from './dom.js';
-import { relativeTime, timePreference, toSentence } from './format.js';
-import { button, labeledField } from './page.js';
+// The fields of a proposal's plan: when the proposal is applied, for how long afterwards, after which other proposal, and its
+// rollout.
+import { h, setChildren } from './dom.js';
+import { relativeTime, timePreference } from './format.js';
+import { button } from './page.js';
+import { RolloutFields } from './rollout-fields.js';
 import { formatSchedule, formatTimeInput, parseTimeInput, timeWithOffset } from './time-fields.js';
+import { fieldWithError, integerError } from './validated-field.js';
 
 export const DEFAULT_GRACE_MINUTES = 30;
 const MAX_GRACE_MINUTES = 10_080;
 const MAX_DAYS_AHEAD = 366;
-
-/** Creates a labelled field with a hint and an error: `{ element, input, hint, showError(message) }`. */
-function fieldWithError(title, attributes, hintText) {
-  const hintId = uniqueId('hint');
-  const errorId = uniqueId('error');
-  const hint = h('p.hint', { id: hintId }, hintText);
-  const error = h('p.error', { id: errorId, hidden: true });
-  const input = h('input', { ...attributes, autocomplete: 'off', 'aria-describedby': `${hintId} ${errorId}` });
-  const showError = (message) => {
-    error.hidden = !message;
-    setChildren(error, message && isolate(toSentence(message)));
-    input.setAttribute('aria-invalid', String(Boolean(message)));
-  };
-  return { element: h('div.plan-field', null, labeledField(h('span', null, title), input), hint, error), input, hint, showError };
-}
 
 const AT_HINT = 'Without a time, somebody applies the proposal by hand.';
 const GRACE_HINT = 'How long after that time the proposal is still applied. After that, the proposal fails and changes nothing.';
@@ -29,7 +17,7 @@ const AFTER_HINT = 'The number of an earlier proposal that has to be applied fir
 
 /** The fields of a plan, and their values. */
 class PlanFields {
-  constructor({ at, grace_minutes: grace, after }) {
+  constructor({ at, grace_minutes: grace, after, rollout }) {
     this.initialAt = at;
     this.at = fieldWithError(['Apply at ', h('span.muted', null, `(${timePreference.utc ? 'UTC' : 'local time'}, optional)`)], {
       type: 'datetime-local', name: 'at', value: at ? formatTimeInput(at, false) : '', min: formatTimeInput(new Date(), false), oninput: () => this.update(),
@@ -43,7 +31,8 @@ class PlanFields {
     }, AFTER_HINT);
     this.clearButton = button('Clear the time', () => this.clear(), undefined, 'button.subtle');
     this.at.element.append(this.clearButton);
-    this.element = h('fieldset.plan-fields', null, h('legend', null, 'Plan'), this.at.element, this.grace.element, this.after.element);
+    this.rollout = new RolloutFields(rollout);
+    this.element = h('fieldset.plan-fields', null, h('legend', null, 'Plan'), this.at.element, this.grace.element, this.after.element, this.rollout.element);
     this.update();
   }
 
@@ -70,21 +59,29 @@ class PlanFields {
 
   /** Returns the texts of the fields, for `setText`. */
   text() {
-    return { at: this.at.input.value, grace: this.grace.input.value, after: this.after.input.value };
+    return { at: this.at.input.value, grace: this.grace.input.value, after: this.after.input.value, rollout: this.rollout.text() };
   }
 
   /** Sets the texts of the fields. */
-  setText({ at, grace, after }) {
+  setText({ at, grace, after, rollout }) {
     this.at.input.value = at;
     this.grace.input.value = grace;
     this.after.input.value = after;
+    // A text that was stored by an older release has no rollout.
+    if (rollout) this.rollout.setText(rollout);
     this.update();
+  }
+
+  /** Sets the settings that would be changed: only some can be rolled out. */
+  setKeys(keys) {
+    this.rollout.setKeys(keys);
   }
 
   value() {
     const { date } = this;
     const after = this.after.input.value.trim();
-    if (!date && !after) return undefined;
+    const rollout = this.rollout.value();
+    if (!date && !after && !rollout) return undefined;
     const grace = date && Number(this.grace.input.value);
     // The field has no seconds, so a time that was not edited is returned as it is.
     const isEdited = !this.initialAt || this.at.input.value !== formatTimeInput(this.initialAt, false);
@@ -93,19 +90,20 @@ class PlanFields {
       // The default is omitted, as the service omits it.
       ...(date && grace !== DEFAULT_GRACE_MINUTES && { grace_minutes: grace }),
       ...(after && { after: Number(after) }),
+      ...(rollout && { rollout }),
     };
   }
 
   validate() {
     const errors = [
       [this.at, this.atError()],
-      [this.grace, this.date && integerError(this.grace.input, MAX_GRACE_MINUTES)],
-      [this.after, this.after.input.value.trim() || this.after.input.validity.badInput ? integerError(this.after.input) : null],
+      [this.grace, this.date && integerError(this.grace.input, 1, MAX_GRACE_MINUTES)],
+      [this.after, this.after.input.value.trim() || this.after.input.validity.badInput ? this.afterError() : null],
     ];
     for (const [field, message] of errors) field.showError(message);
     const firstInvalid = errors.find(([, message]) => message);
     firstInvalid?.[0].input.focus();
-    return !firstInvalid;
+    return !firstInvalid && this.rollout.validate();
   }
 
   atError() {
@@ -116,27 +114,23 @@ class PlanFields {
     return date - Date.now() > MAX_DAYS_AHEAD * 86_400_000 ? `the time must be within ${MAX_DAYS_AHEAD} days` : null;
   }
 
+  afterError() {
+    return integerError(this.after.input, 1, Infinity) && 'enter the number of a proposal';
+  }
+
   showErrors(errors) {
     const fields = { '/plan/at': this.at, '/plan/grace_minutes': this.grace, '/plan/after': this.after };
     const belongsHere = ({ pointer }) => Boolean(fields[pointer]);
     for (const { pointer, detail } of errors.filter(belongsHere)) fields[pointer].showError(detail);
     fields[errors.find(belongsHere)?.pointer]?.input.focus();
-    return errors.filter((error) => !belongsHere(error));
+    return this.rollout.showErrors(errors.filter((error) => !belongsHere(error)));
   }
 }
 
-/** Returns the error of a number field, or null for an integer from 1 to `max`. */
-function integerError(input, max = Infinity) {
-  const number = Number(input.value);
-  const isValid = input.value.trim() !== '' && Number.isInteger(number) && number >= 1 && number <= max;
-  if (isValid) return null;
-  return max === Infinity ? 'enter the number of a proposal' : `must be an integer between 1 and ${max}`;
-}
-
 /**
- * Creates the fields of a plan: `{ element, value(), validate(), showErrors(errors) }`.
+ * Creates the fields of a plan: `{ element, setKeys(keys), value(), validate(), showErrors(errors) }`.
  *
- * `initial` is the plan of a proposal: `{ at, grace_minutes, after }`, each optional. `value()` returns such a plan
+ * `initial` is the plan of a proposal: `{ at, grace_minutes, after, rollout }`, each optional. `value()` returns such a plan
  * with the offset of the browser's time zone in `at`, for `plan` in the body of a request, or undefined if nothing is set.
  * `validate()` shows the errors, focuses the first invalid field, and returns whether the plan is valid. `showErrors(errors)`
  * shows the errors of a problem at their fields, and returns the errors of other parts of the request.

@@ -3,13 +3,16 @@ import { pluralize } from './format.js';
 import { formatSchedule } from './time-fields.js';
 
 // Blocks that an emergency bypasses. All other rules hold in an emergency too.
-const BYPASSED_BLOCKS = ['not_approved', 'not_due', 'change_frozen'];
+const BYPASSED_BLOCKS = ['not_approved', 'not_due', 'change_frozen', 'not_rollable', 'rollout_running', 'rollout_conflict'];
 
 /** Returns the form of a name in which two names of one person are equal, as the database compares names. */
 const comparableName = (name) => name.normalize('NFKC').trim().toLowerCase();
 
 /** Returns whether two names are names of one person. */
 export const isSamePerson = (a, b) => comparableName(a) === comparableName(b);
+
+/** Returns an edition that `person` has written, or undefined. */
+export const ownEditionOf = (editions, person) => editions.find(({ written_by: author }) => isSamePerson(author, person));
 
 /**
  * Returns the steps of a proposal for `person`: `{ primary, secondary, hint }`.
@@ -19,7 +22,7 @@ export const isSamePerson = (a, b) => comparableName(a) === comparableName(b);
  */
 export function stepsOf(proposal, editions, person) {
   const { state, bypassed_by: bypassedBy, acknowledged_by: acknowledgedBy } = proposal;
-  const ownEdition = editions.find(({ written_by: author }) => isSamePerson(author, person));
+  const ownEdition = ownEditionOf(editions, person);
   if (state === 'open') return openSteps(proposal, ownEdition, person);
   if (state === 'failed') {
     return {
@@ -70,17 +73,18 @@ function openSteps(proposal, ownEdition, person) {
   const isLastApproval = missingApprovals <= 1 && objections.every(isMine) && codes.length === 1;
   const objectionEnds = hasObjected ? 'Your approval ends your objection. ' : '';
   if (!isLastApproval) return steps(approve, objectionEnds || null);
-  return steps({ id: 'approve-and-apply', text: 'Approve and apply…' },
-    `${objectionEnds}Your approval is the last one needed: you can apply the proposal at once.`, [{ id: 'approve', text: 'Approve only…' }]);
+  const { plan: { rollout } } = proposal;
+  return steps({ id: 'approve-and-apply', text: rollout ? 'Approve and begin the rollout…' : 'Approve and apply…' },
+    `${objectionEnds}Your approval is the last one needed: you can ${rollout ? 'begin the rollout' : 'apply the proposal'} at once.`, [{ id: 'approve', text: 'Approve only…' }]);
 }
 
 /** Returns the steps of a proposal that has enough approvals. */
 function approvedSteps({ plan }, codes, steps, mayApprove) {
   const additionalSteps = mayApprove ? [{ id: 'approve', text: 'Approve…' }] : [];
-  const apply = { id: 'apply', text: 'Apply…' };
-  if (codes.length === 0) return steps(apply, 'The proposal can be applied now.', additionalSteps);
+  const apply = { id: 'apply', text: plan.rollout ? 'Begin the rollout…' : 'Apply…' };
+  if (codes.length === 0) return steps(apply, plan.rollout ? 'The rollout can begin now.' : 'The proposal can be applied now.', additionalSteps);
   const disabledApply = { ...apply, disabled: true };
   if (codes.includes('predecessor')) return steps(disabledApply, `Proposal ${plan.after} has to be applied first.`, additionalSteps);
-  if (codes.includes('not_due')) return steps(null, `Nothing is left to do: the service applies the proposal on ${formatSchedule(plan.at)} by itself.`, additionalSteps);
+  if (codes.includes('not_due')) return steps(null, `Nothing is left to do: the service ${plan.rollout ? 'begins the rollout' : 'applies the proposal'} on ${formatSchedule(plan.at)} by itself.`, additionalSteps);
   return steps(disabledApply, 'The proposal can be applied when the reasons above no longer exist.', additionalSteps);
 }

@@ -1,10 +1,11 @@
 // The content of a proposal: its changes beside the current values, its plan, and the comparison of two editions.
 import { valueDiff } from './diff.js';
 import { h, isolate, setChildren } from './dom.js';
-import { label, relativeTimeElement, settingName, valueElement } from './format.js';
+import { label, pluralize, relativeTimeElement, settingName, valueElement } from './format.js';
 import { badge, definitionList, labeledField, muted, table, tableRow } from './page.js';
 import { DEFAULT_GRACE_MINUTES } from './plan-fields.js';
 import { proposalLink, scheduleElement } from './proposal-text.js';
+import { COMPLETIONS, guardTitle, rolloutPlanText, stagesText } from './rollout-text.js';
 import { describeEffect, isEqual } from './rules.js';
 import { store } from './store.js';
 
@@ -56,7 +57,7 @@ function staleChange({ key, value, version, current_value: current, current_vers
 }
 
 /** Creates the description of a plan. */
-export function planElement({ plan: { at, grace_minutes: grace, after }, state, ended_at: endedAt, ended_by: endedBy }) {
+export function planElement({ plan: { at, grace_minutes: grace, after, rollout }, state, ended_at: endedAt, ended_by: endedBy }) {
   const minutes = grace ?? DEFAULT_GRACE_MINUTES;
   const deadline = at && new Date(Date.parse(at) + minutes * 60_000);
   const lateMinutes = at && state === 'applied' ? Math.floor((Date.parse(endedAt) - Date.parse(at)) / 60_000) : 0;
@@ -64,11 +65,21 @@ export function planElement({ plan: { at, grace_minutes: grace, after }, state, 
     Time: at ? [scheduleElement(at), ' · ', relativeTimeElement(at)] : 'When somebody applies the proposal.',
     'Grace period': at && [minutes, ' minutes: if the proposal is not applied by ', scheduleElement(deadline.toISOString()), ', it fails.'],
     After: after && [proposalLink(after), ' has to be applied first.'],
+    Rollout: rollout ? [stagesText(rollout), '. After the last stage: ', COMPLETIONS[rollout.then].toLowerCase(), '.'] : 'None: the change takes effect for everybody at once.',
+    Guards: rollout && [rollout.guards.map(guardTitle).join(', '), `. The rollout is held after ${pluralize(rollout.max_hours, 'hour')}.`],
     Applied: state === 'applied' && ['by ', isolate(endedBy), ', ', relativeTimeElement(endedAt), lateMinutes > 0 && `, ${lateMinutes} minutes late`],
   });
 }
 
-const planText = ({ at, grace_minutes: grace, after }) => (at || after ? [at && scheduleElement(at), at && ` with ${grace ?? DEFAULT_GRACE_MINUTES} minutes of grace`, at && after && ', ', after && `after proposal ${after}`] : 'none');
+/** Returns a plan as one line, for the comparison of editions. */
+function planText({ at, grace_minutes: grace, after, rollout }) {
+  const parts = [
+    at && [scheduleElement(at), ` with ${grace ?? DEFAULT_GRACE_MINUTES} minutes of grace`],
+    after && `after proposal ${after}`,
+    rollout && `rollout: ${rolloutPlanText(rollout)}`,
+  ].filter(Boolean);
+  return parts.length > 0 ? parts.map((part, index) => [index > 0 && ', ', part]) : 'none';
+}
 
 /** Creates the difference of two editions: reason, plan, and each value. */
 export function editionDiff(before, after) {

@@ -27,6 +27,8 @@ const DIALOGS = {
     about: 'You confirm that you have looked at the change, which was applied without its approvals.',
   },
   apply: { title: 'Apply', action: 'Apply', applies: true, doneText: 'Applied', about: 'The changes below become the current settings at once.' },
+  'begin-rollout': { title: 'Begin the rollout of', action: 'Begin the rollout', applies: true, doneText: 'Began the rollout of' },
+  'approve-and-begin-rollout': { title: 'Approve and begin the rollout of', action: 'Approve and begin', note: 'Note (optional)', verdict: 'approve', applies: true, doneText: 'Approved, and began the rollout of' },
   emergency: {
     title: 'Apply as emergency:', action: 'Apply as emergency', applies: true, isEmergency: true, reason: 'Why the change cannot wait for approvals', doneText: 'Applied as emergency',
     about: 'The changes below become the current settings at once: without the missing approvals, before the scheduled time, and also during a freeze. An alert is sent, and sent again every day until another person acknowledges the change.',
@@ -41,8 +43,26 @@ const DIALOGS = {
 export function openStepDialog(step, proposal, onopen) {
   return openDialog((close) => {
     onopen(close);
-    return new StepDialog(DIALOGS[step], proposal, close).dialogParts();
+    return new StepDialog(textsOf(step, proposal), proposal, close).dialogParts();
   });
+}
+
+/** The blocks of a rollout in progress, which an emergency reverts. */
+const OBSTRUCTIONS = ['rollout_running', 'rollout_conflict'];
+
+/** The steps that begin a rollout, if the plan has one, instead of applying the changes. */
+const ROLLOUT_STEPS = { apply: 'begin-rollout', 'approve-and-apply': 'approve-and-begin-rollout' };
+
+function textsOf(step, { plan: { rollout }, blocks }) {
+  const texts = DIALOGS[step];
+  if (step === 'emergency') {
+    const isObstructed = blocks.some(({ code }) => OBSTRUCTIONS.includes(code));
+    const notes = [rollout && 'The rollout of the plan is skipped: the changes take effect for everybody.', isObstructed && 'The rollout in progress is reverted.'];
+    return { ...texts, about: [texts.about, ...notes].filter(Boolean).join(' ') };
+  }
+  if (!rollout) return texts;
+  const { share } = rollout.stages[0];
+  return ROLLOUT_STEPS[step] ? { ...DIALOGS[ROLLOUT_STEPS[step]], about: `New sessions of ${share} % of the users have the values below at once. The others keep the current values.` } : texts;
 }
 
 class StepDialog {
@@ -106,7 +126,9 @@ class StepDialog {
       : { edition, ...(isEmergency && { reason: this.reason.value() }) };
     const { data } = await request('POST', path, { query: { emergency: isEmergency }, body, idempotencyKey: this.idempotencyKeyOf(body) });
     // The response to a verdict has the change as a member; the response to an application is the change.
-    const revision = applies ? (verdict ? data.changed : data).revision : null;
+    const outcome = verdict ? data.changed : data;
+    // The begin of a rollout is no revision.
+    const revision = applies && !outcome?.rollout ? outcome?.revision : null;
     if (revision) markOwnRevision(revision);
     const result = revision ? `: ${pluralize(changes.length, 'change')} as revision ${revision}` : '';
     return { text: `${doneText} proposal ${number}${result}.`, revision };

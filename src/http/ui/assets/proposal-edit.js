@@ -53,6 +53,7 @@ class EditDialog {
 
   draw() {
     setChildren(this.list, [...this.changes.values()].map((change) => change.element));
+    this.plan.setKeys([...this.changes.keys()]);
     const otherSettings = [...store.settings.values()].filter(({ key }) => !this.changes.has(key));
     const select = h('select', { name: 'add', onchange: () => this.add(select.value) },
       h('option', { value: '' }, 'Choose a setting…'), otherSettings.map(({ key }) => h('option', { value: key }, label(key))));

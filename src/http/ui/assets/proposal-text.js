@@ -2,7 +2,7 @@
 import { h, isolate } from './dom.js';
 import { label, pluralize, relativeTimeElement, toSentence } from './format.js';
 import { badge, link, muted, revisionLink } from './page.js';
-import { formatSchedule } from './time-fields.js';
+import { formatSchedule, localTimes } from './time-fields.js';
 
 const FAILURES = {
   stale: 'a setting was changed in the meantime',
@@ -43,7 +43,7 @@ function openBadges(summary) {
 export function stateBadges(summary) {
   const { state, bypassed_by: bypassedBy, acknowledged, ended_at: endedAt } = summary;
   if (state === 'open') return openBadges(summary);
-  const kind = { failed: 'danger', applied: 'success' }[state] ?? '';
+  const kind = { failed: 'danger', applied: 'success', rolling: 'accent', reverted: 'danger' }[state] ?? '';
   return [
     badge(kind, state), endedAt && [' ', relativeTimeElement(endedAt)],
     bypassedBy && [' ', badge(acknowledged ? '' : 'danger', acknowledged ? 'emergency' : 'emergency, not acknowledged')],
@@ -89,9 +89,6 @@ export function blockSentences({ code, detail }, { standing, plan, changes }) {
   }
   return [isolate(toSentence(localTimes(detail)))];
 }
-
-/** Returns a text of the service with its times in local time. */
-const localTimes = (text) => text.replace(/\d{4}-\d\d-\d\dT[\d:]+Z/g, formatSchedule);
 
 /** Creates the keys of a proposal as names of settings. */
 export function keyNames(keys, limit = 3) {

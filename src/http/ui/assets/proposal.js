@@ -5,15 +5,17 @@ import { relativeTimeElement } from './format.js';
 import { morph, poll } from './live-table.js';
 import { badge, button, link, muted, revisionLink, table, tableRow } from './page.js';
 import { errorAlert, pageHeader } from './parts.js';
-import { isSamePerson, stepsOf } from './proposal-actions.js';
+import { isSamePerson, ownEditionOf, stepsOf } from './proposal-actions.js';
 import { changeTable, editionDiff, editionsElement, isStale, planElement } from './proposal-changes.js';
 import { openStepDialog, openWithdrawDialog, proposalPath } from './proposal-dialogs.js';
 import { blockSentences, proposalLink, scheduleElement, stateBadges, summaryOf } from './proposal-text.js';
 import { session } from './session.js';
 import { loadPinnedValues, loadSettings } from './store.js';
+import { WhatIf } from './what-if.js';
 
 const HISTORY_PATH = '/admin/global-settings/history';
 const REFRESH_INTERVAL = 5000;
+const UNDECIDED_STATES = ['open', 'failed', 'rolling'];
 const VERDICT_KINDS = { approve: ['success', 'approves'], object: ['danger', 'objects'], acknowledge: ['accent', 'acknowledges'] };
 
 /** Shows the proposal `number` in `body`. */
@@ -34,12 +36,15 @@ class ProposalPage {
     this.notice = h('div', { tabindex: '-1' });
     this.pollError = h('div');
     this.status = h('div');
+    this.rollout = h('div.proposal-rollout');
+    this.rolloutSection = null;
     this.content = h('div.stack.proposal');
+    this.whatIf = new WhatIf();
     this.editionList = h('section', { 'aria-label': 'Editions' });
   }
 
   element() {
-    return [this.header, this.notice, this.pollError, this.status, this.content, this.editionList];
+    return [this.header, this.notice, this.pollError, this.status, this.rollout, this.content, this.whatIf.element, this.editionList];
   }
 
   /** Reads and draws the proposal. Returns the edition that was on the screen before. */
@@ -55,6 +60,7 @@ class ProposalPage {
     emit('proposal-loaded', proposal);
     this.draw(editions.length !== this.editionCount);
     this.editionCount = editions.length;
+    await this.updateRollout();
     return previous;
   }
 
@@ -118,7 +124,31 @@ class ProposalPage {
     // The step that had the focus may have disappeared.
     if (hadFocus && !this.status.contains(document.activeElement)) this.focusSteps();
     morph(this.content, h('div.stack.proposal', null, this.sections()));
+    this.drawWhatIf();
     if (hasNewEdition) setChildren(this.editionList, proposal.editions > 1 && [h('h2', null, 'Editions'), editionsElement(this.editions)]);
+  }
+
+  /** Loads and draws the rollout of the plan, if any. Its modules are loaded on first use. */
+  async updateRollout() {
+    const { proposal, editions } = this;
+    if (!proposal.plan.rollout) {
+      this.rolloutSection = null;
+      setChildren(this.rollout);
+      return;
+    }
+    const { RolloutSection } = await import('./rollout.js');
+    if (!this.rolloutSection) {
+      this.rolloutSection = new RolloutSection(this.number, this.signal, () => this.load());
+      setChildren(this.rollout, this.rolloutSection.element);
+    }
+    await this.rolloutSection.update(proposal, ownEditionOf(editions, session.subject));
+  }
+
+  /** Offers the what-if of a change that can still take effect. */
+  drawWhatIf() {
+    const { number, edition, state } = this.proposal;
+    this.whatIf.element.hidden = !session.hasSessions || !UNDECIDED_STATES.includes(state);
+    this.whatIf.update({ proposal: number, edition });
   }
 
   headerElement() {
@@ -147,6 +177,8 @@ class ProposalPage {
   /** Describes how the proposal ended. */
   endElement() {
     const { state, ended_by: person, end_reason: reason, applied_revision: revision, bypassed_by: bypassedBy, acknowledged_by: acknowledgedBy, plan } = this.proposal;
+    if (state === 'rolling') return h('p', null, 'The change takes effect for a share of the users, as the rollout below shows.');
+    if (state === 'reverted') return h('p', null, 'Reverted by ', isolate(person), ': “', isolate(reason), '”. Nothing was changed.');
     if (state === 'withdrawn') return h('p', null, 'Withdrawn by ', isolate(person), ': “', isolate(reason), '”.');
     if (state === 'failed') return h('p', null, 'Nothing was changed: ', isolate(reason), plan.at && ['. The scheduled time was ', scheduleElement(plan.at)], '.');
     if (state !== 'applied') return null;

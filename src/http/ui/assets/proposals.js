@@ -11,7 +11,7 @@ import { ensureSettings, store } from './store.js';
 
 const PATH = '/admin/proposals';
 const REFRESH_INTERVAL = 5000;
-const CLOSED_STATES = ['applied', 'failed', 'withdrawn'];
+const CLOSED_STATES = ['applied', 'reverted', 'failed', 'withdrawn'];
 const COLUMNS = { Proposal: '', Settings: 'w14', State: 'w-state', 'Proposed by': 'w10' };
 
 /** The lists by the parameter `show`: name, query, and the text of an empty list. */
@@ -26,10 +26,15 @@ const LISTS = {
     query: { state: 'open' },
     empty: ['No open proposals', 'Edit a protected setting and choose “Propose” in the review to ask other people for their approval.'],
   },
+  rolling: {
+    name: 'Rolling out',
+    query: { state: 'rolling' },
+    empty: ['No rollout is running', 'A proposal with a rollout appears here while its change takes effect for a share of the users.'],
+  },
   closed: {
     name: 'Closed',
     query: {},
-    empty: ['No closed proposals', 'Applied, failed and withdrawn proposals appear here.'],
+    empty: ['No closed proposals', 'Applied, reverted, failed and withdrawn proposals appear here.'],
   },
 };
 
@@ -118,13 +123,13 @@ async function readPage(query, cursor, limit, signal) {
   return { rows: proposals, next };
 }
 
-/** Returns a reader of the proposals that are not open. The service has no filter for them: few proposals are open. */
+/** Returns a reader of the proposals that have ended. The service has no filter for them: few proposals have not ended. */
 const closedReader = (query, signal) => async (cursor, limit) => {
   let next = cursor;
   let rows = [];
   do {
     const page = await readPage(query, next, limit, signal);
-    rows = page.rows.filter(({ state }) => state !== 'open');
+    rows = page.rows.filter(({ state }) => CLOSED_STATES.includes(state));
     next = page.next;
   } while (rows.length === 0 && next);
   return { rows, next };
@@ -132,6 +137,7 @@ const closedReader = (query, signal) => async (cursor, limit) => {
 
 /** Returns what a proposal in the list “Waiting for me” waits for. */
 function nextStepText({ state, needed, approvals, objections, due_at: dueAt }) {
+  if (state === 'rolling') return 'decide on the rollout';
   if (state !== 'open') return 'acknowledge';
   if (objections > 0) return 'objected: approve, or edit';
   if (approvals < needed) return 'approve';

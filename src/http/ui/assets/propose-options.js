@@ -3,7 +3,7 @@
 import { request } from './api.js';
 import { emit, h, isolate, setChildren } from './dom.js';
 import { label, pluralize } from './format.js';
-import { button } from './page.js';
+import { button, link } from './page.js';
 import { openDialog, rememberReason } from './parts.js';
 import { planFields } from './plan-fields.js';
 import { followEmergency, followProposal } from './proposal-notices.js';
@@ -44,13 +44,13 @@ function freezeNote(freeze, onended) {
  */
 export class ProposeOptions {
   constructor({ verb, onchange, onemergency, isValid }) {
-    Object.assign(this, { verb, onchange, isChosen: false, keys: [], reportedKeys: new Map(), reportedFreeze: null, drawnState: null });
+    Object.assign(this, { verb, onchange, isChosen: false, keys: [], reportedKeys: new Map(), reportedFreeze: null, reportedRollout: null, drawnState: null });
     this.plan = planFields();
     this.notes = h('div.stack');
     this.element = h('div.stack', null, this.notes, this.plan.element);
     this.toggleButton = button('', () => this.toggle());
     this.emergencyButton = button(`${verb} as an emergency…`, async () => {
-      if (isValid() && await confirmEmergency(verb, this.keys.length)) onemergency();
+      if (isValid() && await confirmEmergency(verb, this.keys.length, this.rollout)) onemergency();
     }, null, 'button.danger');
     this.buttons = [this.emergencyButton, this.toggleButton];
     this.draw();
@@ -67,13 +67,24 @@ export class ProposeOptions {
     return freeze && Date.parse(freeze.ends_at) > Date.now() ? freeze : null;
   }
 
+  /** Returns the number of the proposal whose rollout prevents the change, or null. */
+  get rollout() {
+    return safety.rollout?.proposal === this.reportedRollout ? this.reportedRollout : null;
+  }
+
+  /** Whether the change can only be proposed, or saved as an emergency. */
+  get isRequired() {
+    return this.protectedSettings.length > 0 || this.freeze !== null || this.rollout !== null;
+  }
+
   get isProposing() {
-    return this.isChosen || this.protectedSettings.length > 0 || this.freeze !== null;
+    return this.isChosen || this.isRequired;
   }
 
   /** Sets the settings that would be changed. */
   update(keys) {
     this.keys = keys;
+    this.plan.setKeys(keys);
     this.draw();
   }
 
@@ -84,8 +95,7 @@ export class ProposeOptions {
   }
 
   draw() {
-    const { protectedSettings, freeze, isProposing, verb } = this;
-    const isRequired = protectedSettings.length > 0 || freeze !== null;
+    const { protectedSettings, freeze, isProposing, isRequired, verb } = this;
     this.plan.element.hidden = !isProposing;
     this.emergencyButton.hidden = !isRequired;
     this.toggleButton.hidden = isRequired;
@@ -137,20 +147,37 @@ export class ProposeOptions {
       this.onchange();
       return rejectionNote('Settings are frozen', 'Propose the change instead, or end the freeze.');
     }
+    if (code === 'rollout_running' || code === 'rollout_conflict') {
+      this.reportedRollout = body.proposal;
+      await loadSafety().catch(() => null);
+      this.draw();
+      this.onchange();
+      return rolloutNote(code, body);
+    }
     return null;
   }
+}
+
+/** Creates the note on a change that the rollout in progress prevents. */
+function rolloutNote(code, { proposal: number, errors = [] }) {
+  const isRunning = code === 'rollout_running';
+  return h('div.note.warning', { role: 'alert' },
+    h('p', null, h('strong', null, isRunning ? 'The settings are rolling out. ' : 'The change does not fit the rollout in progress. '), 'Nothing was changed.'),
+    errors.length > 0 && h('ul.bulleted', null, errors.map(({ key, detail }) => h('li', null, isolate([key && label(key), detail].filter(Boolean).join(' '))))),
+    h('p', null, 'Propose the change, which can be applied after the rollout of ', link(`#/proposals/${number}`, `proposal ${number}`), '. An emergency reverts the rollout.'));
 }
 
 const rejectionNote = (title, text) => h('div.note.warning', { role: 'alert' },
   h('p', null, h('strong', null, `${title}. Nothing was changed.`)), h('p', null, text));
 
 /** Asks for a confirmation of an emergency. Resolves to true if confirmed. */
-function confirmEmergency(verb, count) {
+function confirmEmergency(verb, count, rollout) {
   return openDialog((close) => ({
     title: `${verb} as an emergency?`,
     about: 'Only if the change cannot wait for other people, or for the end of a freeze. All other rules hold.',
     body: [h('ul.bulleted', null,
       h('li', null, 'The change takes effect at once, without approvals.'),
+      rollout !== null && h('li', null, `The rollout of proposal ${rollout} is reverted.`),
       h('li', null, 'An alert with your name and the reason is sent at once.'),
       h('li', null, 'The emergency stays open, with a reminder every 24 hours, until another person acknowledges it.'))],
     // Enter must not confirm by accident.

@@ -9,7 +9,9 @@ import { removeNotice, showNotice } from './notices.js';
 import { errorAlert, openDialog, reasonField, rememberReason, rolloutText, waitCheckbox } from './parts.js';
 import { ProposeOptions, showEmergency } from './propose-options.js';
 import { describeEffect, isEqual } from './rules.js';
+import { session } from './session.js';
 import { loadPinnedValues, loadSettings, store } from './store.js';
+import { WhatIf } from './what-if.js';
 
 /** Opens the dialog. Resolves when the dialog is closed. */
 export function openReviewDialog() {
@@ -40,6 +42,7 @@ class Review {
     });
     this.title = h('span');
     this.changes = h('div.stack');
+    this.whatIf = new WhatIf();
     this.errors = h('div', { 'aria-live': 'assertive' });
     this.submitButton = h('button.primary', { type: 'submit' });
     this.submitHint = h('span');
@@ -67,7 +70,7 @@ class Review {
     return {
       title: this.title,
       wide: true,
-      body: [this.changes, this.saveFields, this.errors],
+      body: [this.changes, this.whatIf.element, this.saveFields, this.errors],
       actions: [hint, h('button', { type: 'button', onclick: () => this.close() }, 'Cancel'), this.options.buttons, this.submitButton],
       submit: () => this.submit(),
     };
@@ -96,6 +99,8 @@ class Review {
     const losesFocus = hasConflicts && (this.saveFields.contains(document.activeElement) || document.activeElement === document.body);
     this.saveFields.hidden = hasConflicts;
     for (const optionButton of this.options.buttons) optionButton.disabled = hasConflicts;
+    this.whatIf.element.hidden = hasConflicts || !session.hasSessions;
+    this.whatIf.update(entries.some(errorOf) ? null : whatIfChange(entries));
     const verb = isProposing ? 'Propose' : 'Save';
     this.submitHint.textContent = hasConflicts ? 'to continue' : `to ${verb.toLowerCase()}`;
     this.submitButton.textContent = hasConflicts ? 'Continue' : `${verb} ${pluralize(entries.length, 'change')}`;
@@ -242,6 +247,9 @@ class Review {
     setChildren(this.errors, areAllShown ? h('p.error', null, 'Nothing was saved. Fix the errors above.') : errorAlert(problem));
   }
 }
+
+/** Returns the change of `entries` for a what-if, which compares no versions. */
+const whatIfChange = (entries) => ({ changes: entries.map(({ key, value }) => ({ key, value })) });
 
 /** Applies the additions and removals of both sides to a list. Returns null if the result equals one of the sides. */
 function mergeLists(base, mine, theirs) {

@@ -1,4 +1,4 @@
-// Banners for what restricts changes and session starts: a freeze, a stop of starts, unacknowledged emergencies.
+// Banners for what restricts changes and session starts: a freeze, a stop of starts, a rollout, unacknowledged emergencies.
 import { emit, h, isolate, subscribe } from './dom.js';
 import { pluralize } from './format.js';
 import { noticeCount, setReservedLines } from './notices.js';
@@ -42,6 +42,16 @@ const stopBanner = (stop) => ({
   action: button('Resume…', openDialogOf('openResumeDialog', stop)),
 });
 
+function rolloutBanner({ proposal: number, share, stage, stages, held }) {
+  return {
+    // A banner that was dismissed returns when the share or the hold changes.
+    id: `rollout ${number} ${stage ?? ''} ${held?.since ?? ''}`,
+    title: held ? 'A rollout is held' : 'A rollout is running',
+    text: stages && [`: ${share} % of the users, stage ${stage} of ${stages.length}.`, held && ' A person has to decide.'],
+    action: link(`#/proposals/${number}`, `View proposal ${number}`),
+  };
+}
+
 function emergencyBanner(emergencies) {
   const [newest] = emergencies;
   const id = `emergencies ${emergencies.map(({ number }) => number)}`;
@@ -67,6 +77,7 @@ function banners() {
   return [
     safety.emergencies.length > 0 && emergencyBanner(safety.emergencies),
     safety.stop && stopBanner(safety.stop),
+    safety.rollout && rolloutBanner(safety.rollout),
     ...safety.freezes.filter(isAnnounced).map(freezeBanner),
   ].filter((banner) => banner && !dismissedIds.has(banner.id));
 }

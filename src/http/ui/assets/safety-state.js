@@ -1,4 +1,4 @@
-// What restricts changes and session starts now: freezes, a stop of starts, open proposals, unacknowledged emergencies.
+// What restricts changes and session starts now: freezes, a stop of starts, a rollout, open proposals, unacknowledged emergencies.
 import { fetchJson } from './api.js';
 import { emit } from './dom.js';
 import { session } from './session.js';
@@ -8,9 +8,10 @@ const MAX_PROPOSALS = 200;
 
 /**
  * `freeze` is in force, `freezes` are all that have not ended, the next first. `stop` is the stop of session starts in force.
- * `emergencies` wait for the acknowledgement of the user. `openProposals` has the numbers of open proposals by setting.
+ * `emergencies` wait for the acknowledgement of the user. `openProposals` has the numbers of open proposals by setting. `rollout`
+ * is running or held.
  */
-export const safety = { isLoaded: false, freeze: null, freezes: [], stop: null, epoch: 0, emergencies: [], openProposals: new Map() };
+export const safety = { isLoaded: false, freeze: null, freezes: [], stop: null, epoch: 0, emergencies: [], openProposals: new Map(), rollout: null };
 
 const MAX_AGE = 5000;
 let loadedAt = -Infinity;
@@ -38,12 +39,22 @@ export const ensureSafety = async () => {
   else if (performance.now() - loadedAt > MAX_AGE) await loadSafety();
 };
 
+/** Returns the rollout that is running, or null. If only the list could be read, the rollout has its number alone. */
+async function loadRollout() {
+  // An instance of an older release knows no rollouts.
+  const { proposals: [summary] } = await read('/admin/proposals', { state: 'rolling', limit: 1 }).catch(() => ({ proposals: [] }));
+  if (!summary) return null;
+  const { number } = summary;
+  return read(`/admin/proposals/${number}/rollout`).catch(() => ({ proposal: number }));
+}
+
 async function load() {
-  const [{ active: activeFreeze, freezes }, { epoch, stopped: stop }, waitingPage, openPage] = await Promise.all([
+  const [{ active: activeFreeze, freezes }, { epoch, stopped: stop }, waitingPage, openPage, rollout] = await Promise.all([
     read('/admin/freezes'),
     session.hasSessions ? read('/admin/starts') : { epoch: 0, stopped: null },
     read('/admin/proposals', { waiting_for_me: true, limit: MAX_PROPOSALS }),
     read('/admin/proposals', { state: 'open', limit: MAX_PROPOSALS }),
+    session.hasSessions ? loadRollout() : null,
   ]);
   const now = Date.now();
   const hasNotEnded = (freeze) => !freeze.ended_at && Date.parse(freeze.ends_at) > now;
@@ -59,6 +70,7 @@ async function load() {
     epoch,
     emergencies: waitingPage.proposals.filter((proposal) => proposal.bypassed_by),
     openProposals,
+    rollout,
   });
   loadedAt = performance.now();
   emit('safety', safety);

@@ -86,12 +86,12 @@ function sessionTable(filter, signal, onended) {
 }
 
 function sessionRow(session, onend) {
-  const { session_id: id, user_id: user, status, started_at: startedAt, config } = session;
+  const { session_id: id, user_id: user, status, started_at: startedAt, config, rollout } = session;
   const summary = `${config.model}, ${config.prompt_id} version ${config.prompt_version}, ${config.session_max_minutes} min`;
   return tableRow(SESSION_COLUMNS, { 'data-id': id },
     [h('div', null, longText(user)), h('a.mono', { href: `#/sessions/${id}` }, id)],
     statusBadge(session), relativeTimeElement(startedAt), endTime(session),
-    [revisionLink(config.revision), ': ', longText(summary)],
+    [revisionLink(config.revision), ': ', longText(summary), rollout?.candidate && [' ', link(`#/proposals/${rollout.proposal}`, `candidate of proposal ${rollout.proposal}`)]],
     // The service ends active sessions only.
     status === 'active' && button('End', onend, `End session ${id} of ${user}`, 'button.danger'));
 }
@@ -202,10 +202,21 @@ function sessionDetails(session, onend) {
       Reason: optionalText(session.end_reason),
       Plan: optionalText(session.plan),
       Level: optionalText(session.level),
+      Rollout: session.rollout && rolloutFact(session.rollout),
       'Provider session ID': optionalText(session.provider_session_id),
       'Provider request ID': optionalText(session.provider_request_id),
     })),
     h('section', null, h('h2', null, 'Settings'), table('Settings of the session', PINNED_COLUMNS, settings.map(pinnedSettingRow))),
+  ];
+}
+
+/** Describes the part of a session in a rollout: the arm, and why the user has the arm. */
+function rolloutFact({ proposal, candidate, share, stage, bucket }) {
+  const bound = (share * 100).toLocaleString('en');
+  return [
+    badge(candidate ? 'accent' : '', candidate ? 'candidate' : 'control'), ' ', link(`#/proposals/${proposal}`, `Proposal ${proposal}`), `, stage ${stage}, ${share} % of the users`,
+    h('div.hint', null, candidate ? 'The session has the proposed values' : 'The session has the values without the change',
+      `: the bucket of the user is ${bucket.toLocaleString('en')}, and buckets below ${bound} of 10,000 are candidates.`),
   ];
 }
 

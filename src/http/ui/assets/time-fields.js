@@ -26,6 +26,9 @@ function offsetName(date) {
   return minutes === 0 ? 'UTC' : `UTC${minutes < 0 ? '-' : '+'}${twoDigits(Math.floor(distance / 60))}:${twoDigits(distance % 60)}`;
 }
 
+/** Returns a text of the service with its times in local time. */
+export const localTimes = (text) => text.replace(/\d{4}-\d\d-\d\dT[\d:]+Z/g, formatSchedule);
+
 /** Returns date, time and offset for a reader: `Dec 24, 2026, 6:00 PM UTC+01:00`. */
 export function formatSchedule(time) {
   const date = new Date(time);

@@ -25,12 +25,14 @@ pub(in crate::settings::proposal) async fn begin(
 ) -> Result<ChangeResult, Error> {
     let &StepContext { writer, schema, head } = context;
     require_state(proposal, &[State::Open])?;
+    // Again, by the declarations of today.
     let keys = not_rollable(schema, content);
     if !keys.is_empty() {
         return Err(Error::NotRollable(keys));
     }
     let prepared = prepare(conn, context, content, person).await?;
     let options = WriteOptions { approval: Approval::Proposal, ..WriteOptions::default() };
+    // A second rollout would share its users, and nobody could tell which of the two does harm.
     if let Some(running) = change::running_rollout(conn).await? {
         return Err(running.running().into());
     }
@@ -56,6 +58,7 @@ pub(in crate::settings::proposal) async fn begin(
 /// # Errors
 /// The owner of the tables stored another one.
 pub(super) fn valid_plan(plan: &PlanDraft) -> Result<Plan, Error> {
+    // A stored plan names its guards, so no defaults are needed.
     plan.validate(&[], "").map_err(|_| unreadable())
 }
 

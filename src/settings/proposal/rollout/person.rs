@@ -68,6 +68,7 @@ impl SettingsWriter {
         self.refuse_secret_reason(actor, options.dry_run).await?;
         let step = PersonStep { number, action, actor, options };
         step::run(self, options.on_success(), &step).await?;
+        // The starts of this instance see the step without a notification.
         if !options.dry_run {
             self.settings.notify_local_write();
         }
@@ -90,6 +91,7 @@ impl Step for PersonStep<'_> {
             return Ok(first);
         }
         let current = find_rolling(conn, self.number).await?;
+        // A hold or a revert grants nothing, so nobody has to wait for another person.
         if self.action.widens() {
             self.require_other_person(conn, context, &current).await?;
         }

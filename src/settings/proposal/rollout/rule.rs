@@ -117,8 +117,10 @@ impl FollowRule<'_> {
             resumed_at: rollout.resumed_at,
         };
         let is_possible = match self.step {
+            // Evidence of harm never becomes outdated, and a hold or a later stage must not protect the change.
             RuleStep::Revert(_) => return true,
             RuleStep::Hold(reason) => rollout.held != Some(reason),
+            // A held rollout waits for a person.
             RuleStep::Advance | RuleStep::Promote => rollout.held.is_none(),
         };
         is_possible && position == self.position

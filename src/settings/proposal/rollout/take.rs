@@ -120,9 +120,11 @@ async fn advance(
             "the rollout is at its last stage; promote the change to apply it for everybody",
         ));
     }
+    // More users would get the change, which a freeze prevents like a change of the settings.
     if let Some(freeze) = proposals::active_freeze(conn).await? {
         return Err(ChangeError::Frozen(Box::new(freeze)).into());
     }
+    // The catalog may require more approvals since the beginning.
     require_approved(conn, context.schema, proposal, content).await?;
     let share = share_of_stage(&plan, stage)?;
     Ok(proposals::advance_rollout(conn, record, (stage, share)).await?)

@@ -102,7 +102,7 @@ pub struct RolloutView {
 
 impl RolloutView {
     /// Returns the view of the rollout of `proposal`.
-    fn new(proposal: Proposal, rollout: Rollout, plan: PlanDraft) -> Self {
+    fn new(proposal: Proposal, rollout: &Rollout, plan: PlanDraft) -> Self {
         let is_rolling = proposal.state == State::Rolling;
         // The last step of a held rollout is the hold. The row keeps the hold after the end.
         let hold = rollout.held.filter(|_| is_rolling).map(|reason| HeldView {
@@ -155,7 +155,7 @@ pub async fn find_rollout(writer: &SettingsWriter, number: i64) -> Result<Rollou
         let (mut proposal, content) = find_content(conn, number).await?;
         let rollout = proposal.rollout.take().ok_or(Error::RolloutNotFound(number))?;
         let plan = content.plan.rollout.unwrap_or_default();
-        Ok::<_, Error>(RolloutView::new(proposal, rollout, plan))
+        Ok::<_, Error>(RolloutView::new(proposal, &rollout, plan))
     })
     .await
 }
