@@ -13,8 +13,8 @@ mod commands;
 mod compose;
 mod monitoring;
 mod openapi;
-mod proposals;
 mod readme;
+mod requests;
 mod statements;
 #[path = "../support/mod.rs"]
 mod support;

@@ -85,6 +85,35 @@ async fn a_documented_stop_by_psql_stops_all_starts() {
 }
 
 #[tokio::test]
+async fn a_documented_revert_by_psql_ends_the_rollout() {
+    let app = TestApp::new().await;
+    let ada = admin("ada");
+    let post = async |path: &str, body: Value| {
+        app.instance.post(path).bearer(&ada).json(&body).send().await.ok()
+    };
+    let stage = json!({"share": 100, "users": 10, "minutes": 10});
+    let proposal = json!({
+        "reason": "prompt 7 reads better",
+        "changes": [{"key": "BRUNE_PROMPT_VERSION", "value": "7", "version": 1}],
+        "plan": {"rollout": {"stages": [stage]}},
+    });
+    post("/admin/proposals", proposal).await;
+    post("/admin/proposals/1/apply", json!({"edition": 1})).await;
+    let session = app.instance.start_session(&user("ana")).await.ok();
+    assert_eq!(session["config"]["prompt_version"], "7");
+    let statements = block(section(OPERATIONS, "## A rollout that needs a person"), "sql");
+    run(&app.db.pool(), &statements).await.unwrap();
+    let session = app.instance.start_session(&user("ben")).await.ok();
+    assert_eq!(session["config"]["prompt_version"], "1");
+    let rollout = app.instance.get("/admin/proposals/1/rollout").bearer(&ada).send().await.ok();
+    assert_eq!(
+        (&rollout["ended"]["cause"], &rollout["ended"]["by"]),
+        (&json!("person"), &json!("ada"))
+    );
+    assert_unbroken(&app.db.pool()).await;
+}
+
+#[tokio::test]
 async fn the_documented_serving_role_can_serve() {
     let app = TestApp::new().await;
     let pool = app.db.admin();

@@ -63,6 +63,7 @@ impl Plan {
     fn to_json(&self) -> Value {
         let mut plan = json!({"at": self.at, "grace_minutes": self.grace, "after": self.after});
         if self.has_default_rollout {
+            // The service fills in the defaults, so that the command needs no copy of them.
             plan["rollout"] = json!({});
         } else if let Some(rollout) = &self.rollout_plan {
             plan["rollout"] = json!(rollout);

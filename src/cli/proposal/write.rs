@@ -126,6 +126,7 @@ pub(super) async fn apply(
 
 /// Describes the result of `apply`: a proposal with a rollout takes effect for a share of the users first.
 fn describe_application(number: i64, dry_run: bool, result: &Value) -> String {
+    // A rollout that begins changes no setting: the revision in the response is the current one.
     match (result["rollout"].is_null(), dry_run) {
         (true, true) => {
             format!("proposal {number} would be applied, revision {}", result["revision"])

@@ -101,6 +101,7 @@ pub(super) fn run(environment: &Environment, arguments: Arguments) -> ExitCode {
 
 async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
     let output = Output::or_default(arguments.output);
+    // The five steps differ in their action only.
     let take = async |step: Step, action: Action| {
         let Step { rollout, reason, dry_run } = step;
         step::take(client, output, rollout.number, action, &reason, dry_run).await

@@ -46,6 +46,7 @@ fn stage(stage: &Value) -> String {
         return "never ends: too few users".to_owned();
     };
     let end = stage["ends_after_hours"].as_f64().unwrap_or(hours);
+    // The rule holds a rollout whose hours have passed.
     let late =
         if stage["is_in_time"] == false { ", after max_hours: the rollout is held" } else { "" };
     format!("takes {hours:.1} hours, ends after {end:.1} hours{late}")
@@ -64,6 +65,7 @@ fn effect(row: &Value, guard: &str) -> String {
 fn result(row: &Value) -> String {
     let shares =
         ["reverted", "held", "promoted"].map(|name| format!("{name} {}", percent(&row[name])));
+    // A change without effect is hardly ever reverted, and then has no median.
     let all = median(&row["users_until_revert"]);
     let candidates = median(&row["candidate_users_until_revert"]);
     let revert = all.zip(candidates).map(|(all, candidates)| {

@@ -39,12 +39,16 @@ fn outcome(rollout: &Value, line: &str) -> Option<Result<(), Failure>> {
 pub(super) fn describe(rollout: &Value) -> String {
     let number = &rollout["proposal"];
     let ended = &rollout["ended"];
+    // The end first: an ended rollout keeps its last stage and share.
     if ended.is_object() {
         return format!("the rollout of proposal {number} is {}", ending(ended));
     }
     let reach = format!("{} % of the users ({})", rollout["share"], stage_of(rollout));
     if rollout["held"].is_object() {
-        return format!("the rollout of proposal {number} is held at {reach}: {}", held(rollout));
+        return format!(
+            "the rollout of proposal {number} is held at {reach}: {}",
+            describe_hold(rollout)
+        );
     }
     let progress = waits_for(rollout).map_or(String::new(), |text| format!(", {text}"));
     format!("proposal {number} rolls out to {reach}{progress}")
@@ -58,6 +62,7 @@ pub(super) fn next_step(rollout: &Value) -> Option<String> {
         // A person who held the rollout resumes it; the rule waits for a decision.
         let steps = match reason {
             "inconclusive" | "max_hours" | "completed" => &["promote", "revert"][..],
+            // No count of such a rollout can be trusted, so a longer rollout would not help.
             "assignment_off" => &["revert"],
             _ => &["resume", "revert"],
         };
@@ -65,6 +70,7 @@ pub(super) fn next_step(rollout: &Value) -> Option<String> {
         let commands: Vec<_> = steps.iter().map(command).collect();
         return Some(commands.join(", or "));
     }
+    // Sessions keep the settings of their start, also after a revert.
     let is_reverted = rollout["ended"]["outcome"] == "reverted";
     let still_running = rollout["running"]["sessions"].as_i64().unwrap_or_default();
     (is_reverted && still_running > 0)
@@ -90,6 +96,7 @@ fn rows(rollout: &Value) -> Vec<Vec<String>> {
     let assignment = &rollout["assignment"];
     let (seen, limit) = (evidence(&assignment["evidence"]), evidence(&assignment["holds_at"]));
     add("assignment", format!("evidence {seen}, holds at {limit}"));
+    // The service reports conditions of an ended rollout as met.
     if rollout["ended"].is_null()
         && let Some(progress) = waits_for(rollout)
     {
@@ -108,7 +115,7 @@ fn state(rollout: &Value) -> String {
     }
     let since = cell(&rollout["rolling_since"]);
     if rollout["held"].is_object() {
-        return format!("rolling since {since}, held: {}", held(rollout));
+        return format!("rolling since {since}, held: {}", describe_hold(rollout));
     }
     format!("rolling since {since}")
 }
@@ -123,14 +130,14 @@ fn ending(ended: &Value) -> String {
 }
 
 /// Describes why the rollout is held, since when, and by whom.
-fn held(rollout: &Value) -> String {
-    let held = &rollout["held"];
-    let [reason, since] = ["reason", "since"].map(|name| cell(&held[name]));
+fn describe_hold(rollout: &Value) -> String {
+    let hold = &rollout["held"];
+    let [reason, since] = ["reason", "since"].map(|name| cell(&hold[name]));
     let author =
-        held["by"].as_str().map_or(String::new(), |_| format!(" by {}", cell(&held["by"])));
-    let note = match held["note"].as_str() {
+        hold["by"].as_str().map_or(String::new(), |_| format!(" by {}", cell(&hold["by"])));
+    let note = match hold["note"].as_str() {
         None | Some("") => String::new(),
-        Some(_) => format!(": {}", cell(&held["note"])),
+        Some(_) => format!(": {}", cell(&hold["note"])),
     };
     format!("{reason}{author} since {since}{note}")
 }
@@ -147,6 +154,10 @@ fn last_step(rollout: &Value) -> String {
 }
 
 fn users(users: &Value) -> String {
+    // Null counts could not be read, and zeros would look like a rollout without users.
+    if users.is_null() {
+        return "unknown: the users could not be counted".to_owned();
+    }
     let [candidate, control, stage] =
         ["candidate", "control", "stage_candidate"].map(|name| cell(&users[name]));
     format!("{candidate} of the candidate ({stage} count for the stage), {control} of the control")
@@ -156,6 +167,7 @@ fn guard(guard: &Value) -> String {
     let name = cell(&guard["guard"]);
     let [candidate, control] = ["candidate", "control"].map(|name| cell(&guard[name]));
     let counts = format!("failing users: {candidate} of the candidate, {control} of the control");
+    // Without evidence: nothing follows from the counts of such a guard.
     if guard["judges"] == false {
         return format!("{name}: does not judge; {counts}");
     }
@@ -182,8 +194,8 @@ fn waits_for(rollout: &Value) -> Option<String> {
         names("unreadable", "readable counts of"),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    let what = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
-    Some(format!("waits for {what}"))
+    let conditions = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
+    Some(format!("waits for {conditions}"))
 }
 
 fn running(running: &Value) -> String {
@@ -202,6 +214,7 @@ fn running(running: &Value) -> String {
 fn evidence(evidence: &Value) -> String {
     match evidence.as_f64() {
         None => "unknown".to_owned(),
+        // A product of many ratios has hundreds of digits.
         Some(number) if number >= 1e6 => format!("{number:.1e}"),
         Some(number) if number >= 100.0 => format!("{number:.0}"),
         Some(number) if number >= 10.0 => format!("{number:.1}"),
