@@ -156,13 +156,17 @@
 //!    and level come from the token, from the body of a trusted service, or from the configured
 //!    [`Plans`](sessions::Plans) service, which is called before a connection is taken.
 //! 2. [`sessions::start`] reads the nine relevant settings from the current snapshot into
-//!    [`SessionSettings`](sessions::SessionSettings). Invalid settings in the database end the start here.
+//!    [`SessionSettings`](sessions::SessionSettings). Invalid settings in the database end the start here. While a rollout
+//!    runs, a hash of the user's id selects the arm (`sessions/start/arm.rs`); a candidate user gets the current settings
+//!    with the values of the proposal. The snapshot and the rollout are in memory
+//!    ([`RunningRollout`](settings::RunningRollout)), and may be outdated.
 //! 3. Pure rules decide on the account and the history, and collect every
 //!    [`IneligibleReason`](sessions::IneligibleReason).
 //! 4. One statement inserts the session if history and rate limit permit **and the revision of the database is still
-//!    that of the snapshot**. This fence needs no notification: a start after an acknowledged change, on any instance,
-//!    never has older settings. A unique index prevents two concurrent sessions of one user. Under load, concurrent
-//!    starts share a statement (`sessions/start/queue.rs`).
+//!    that of the snapshot**, and the epoch that of the rollout: every step of a rollout is a new epoch. This fence needs no
+//!    notification: a start after an acknowledged change or step, on any instance, never has older settings. A unique
+//!    index prevents two concurrent sessions of one user. Under load, concurrent starts share a statement
+//!    (`sessions/start/queue.rs`).
 //! 5. If no row was inserted, a second statement finds the reason. With an outdated snapshot the settings are reloaded
 //!    and the start is retried; other reasons are reported together.
 //! 6. The row pins prompt, model and duration with their revision; a trigger prevents changes. With a provider the row
@@ -173,6 +177,22 @@
 //! 8. A refusal by the settings is recorded for a what-if (`sessions/refusal/`), in a statement of its own. The response does
 //!    not depend on the record.
 //!
+//! # A rollout, step by step
+//!
+//! `POST /admin/proposals/{number}/apply` with `plan.rollout` in the edition (`docs/rollouts.md`).
+//!
+//! 1. The application begins the first stage (`settings/proposal/rollout/`). Triggers draw the salt, record the step in the
+//!    audit trail, and raise the epoch of the head. Each reload reads epoch and rollout as one value.
+//! 2. A start picks the arm of the user by a hash of salt and user id, and decides with the settings of the arm. The insert
+//!    compares revision **and** epoch with the database, so no start has the settings from before an acknowledged step.
+//! 3. The session records the arm. Triggers record the first failure of each user for each guard, whoever ends the session.
+//! 4. [`sessions::guard_rollouts`] looks every second on every instance, without a lock: it marks abandoned starts, counts
+//!    (`sessions/guards/`), and asks the pure rule ([`rollouts::decide`]). A count that cannot be read blocks every step but a
+//!    revert.
+//! 5. A step takes the lock of the head and compares stage and hold again, so one of several instances acts. A promotion is
+//!    a change like any other (`settings/change/apply.rs`).
+//! 6. `GET /admin/proposals/{number}/rollout` counts with the code of the worker, so the page shows what the rule sees.
+//!
 //! # A what-if, step by step
 //!
 //! `POST /admin/what-if` with a changed setting, or with the number of a proposal (`docs/what-if.md`).
@@ -180,7 +200,8 @@
 //! 1. [`SettingsWriter::preview`](settings::SettingsWriter::preview) validates the change like a dry run, on the current
 //!    snapshot, and returns the settings before and after.
 //! 2. [`WhatIfRunner`](sessions::WhatIfRunner) opens a read-only transaction, one at a time on an instance. It reads the
-//!    versions of the five deciding settings from the audit trail, and streams the attempts user by user.
+//!    versions of the five deciding settings from the audit trail, their values in rollouts, and streams the attempts user
+//!    by user.
 //! 3. `sessions/what_if/replay.rs` judges each attempt by the rules of a start (step 3 above): with the settings of its
 //!    revision, to see whether the records can be explained, and with the changed settings.
 //! 4. Two simulations bound what nobody recorded: newly admitted sessions that end at once, and of the full length.

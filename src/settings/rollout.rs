@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::settings::{BRUN_E, Catalog, Number, SettingValue};
 
-    fn rollout(edits: Value) -> RunningRollout {
+    fn rollout(edits: &Value) -> RunningRollout {
         let row = json!({
             "proposal": Uuid::nil(), "number": 12, "edition": 1, "stage": 1, "share": 1000,
             "salt": "AAECAwQFBgcICQoLDA0ODw==", "edits": edits,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_candidate_has_the_proposed_values_and_all_other_current_values() {
-        let rollout = rollout(json!({"BRUNE_COOLDOWN_MINUTES": {"value": 45, "version": 1}}));
+        let rollout = rollout(&json!({"BRUNE_COOLDOWN_MINUTES": {"value": 45, "version": 1}}));
         let current = current();
         let candidate = rollout.candidate(&current).unwrap();
         let minutes = SettingValue::Number(Number::Integer(45));
@@ -141,7 +141,7 @@ mod tests {
             "BRUNE_OPENAI_REALTIME_MODEL": {"value": "unlisted", "version": 1},
             "BRUNE_NO_SUCH_SETTING": {"value": 1, "version": null},
         });
-        let violations = rollout(edits).candidate(&current()).unwrap_err();
+        let violations = rollout(&edits).candidate(&current()).unwrap_err();
         let mut codes: Vec<_> = violations.iter().map(|violation| violation.code).collect();
         codes.sort_unstable();
         assert_eq!(codes, ["not_in_list", "out_of_range", "redacted", "unknown_key", "wrong_type"]);

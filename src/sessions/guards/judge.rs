@@ -211,3 +211,120 @@ fn hold_explanation(reason: HeldReason) -> &'static str {
         HeldReason::Restored => "this database is not the one in which the rollout began",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::rollouts::{ArmCounts, PlanDraft, Share};
+
+    /// A first stage with its minutes, by the default plan with two guards.
+    fn rollout() -> Rollout {
+        Rollout {
+            id: Uuid::nil(),
+            number: 12,
+            is_rolling: true,
+            stage: 1,
+            share: share(),
+            plan: PlanDraft::default().validate(&Guard::defaults(true), "").unwrap(),
+            stage_since: DateTime::UNIX_EPOCH,
+            resumed_at: None,
+            held: None,
+            stage_minutes: 10,
+            total_minutes: 10,
+            is_restored: false,
+        }
+    }
+
+    fn share() -> Share {
+        Share::from_percent(10).unwrap()
+    }
+
+    /// Complete counts: every user of the stage, and `failing` candidate users.
+    fn reading(failing: u32) -> Reading {
+        let mut failures = Failures::default();
+        failures
+            .add(Guard::StartFailed, ArmCounts { share: share(), candidate: failing, control: 0 });
+        let by_share = vec![ArmCounts { share: share(), candidate: 50, control: 450 }];
+        Reading {
+            failures: Some(failures),
+            has_abandoned_starts: true,
+            users: Some(Users { by_share, stage_candidate: 50 }),
+            validity: Validity::Valid,
+            is_unreadable: false,
+        }
+    }
+
+    fn event(reading: &Reading, rollout: &Rollout) -> Option<&'static str> {
+        reading.next_step(rollout).map(|step| step.event())
+    }
+
+    #[test]
+    fn a_missing_count_blocks_the_next_stage() {
+        assert_eq!(event(&reading(0), &rollout()), Some("widened"));
+        for missing in [
+            Reading { failures: None, ..reading(0) },
+            Reading { users: None, ..reading(0) },
+            Reading { has_abandoned_starts: false, ..reading(0) },
+        ] {
+            assert_eq!(event(&missing, &rollout()), None, "{missing:?}");
+            let unreadable = Reading { is_unreadable: true, ..missing };
+            let hold = NextStep::Hold(HeldReason::Unreadable);
+            assert_eq!(unreadable.next_step(&rollout()), Some(hold));
+        }
+        let missing = Reading { failures: None, ..reading(0) };
+        let waits_for = missing.waits_for(&rollout());
+        assert_eq!(waits_for.unreadable, [Guard::StartFailed, Guard::CutShort]);
+        assert!(missing.evidence(&rollout())["guards"][0]["candidate"].is_null());
+    }
+
+    #[test]
+    fn harm_reverts_whatever_else_is_wrong() {
+        let harmful = Reading {
+            has_abandoned_starts: false,
+            users: None,
+            validity: Validity::CurrentInvalid,
+            is_unreadable: true,
+            ..reading(9)
+        };
+        let rollout = Rollout {
+            held: Some(HeldReason::Person),
+            is_restored: true,
+            stage_minutes: 0,
+            ..rollout()
+        };
+        let step = harmful.next_step(&rollout).unwrap();
+        assert_eq!(step.event(), "reverted");
+        let reason = harmful.reason(&rollout, &step);
+        assert!(reason.starts_with("start_failed: 9 failing candidate users"), "{reason}");
+        assert!(reason.chars().count() <= 500);
+    }
+
+    #[test]
+    fn each_obstacle_has_its_step() {
+        let restored = Rollout { is_restored: true, ..rollout() };
+        assert_eq!(reading(0).next_step(&restored), Some(NextStep::Hold(HeldReason::Restored)));
+        let invalid = Reading { validity: Validity::CurrentInvalid, ..reading(0) };
+        assert_eq!(invalid.next_step(&rollout()), Some(NextStep::Hold(HeldReason::Invalid)));
+        let invalid = Reading { validity: Validity::CandidateInvalid, ..reading(0) };
+        assert_eq!(invalid.next_step(&rollout()), Some(NextStep::RevertInvalid));
+        let held = Rollout { held: Some(HeldReason::Person), ..rollout() };
+        assert_eq!(invalid.next_step(&held), Some(NextStep::RevertInvalid));
+        for reading in [reading(0), Reading { validity: Validity::CurrentInvalid, ..reading(0) }] {
+            assert_eq!(reading.next_step(&held), None, "a hold is ended by a person");
+        }
+        let ended = Rollout { is_rolling: false, ..rollout() };
+        assert_eq!(reading(0).waits_for(&ended), WaitsFor::default());
+    }
+
+    #[test]
+    fn every_explanation_is_a_reason() {
+        for held in HeldReason::ALL {
+            let step = NextStep::Hold(held);
+            let reason = reading(0).reason(&rollout(), &step);
+            assert!(crate::audit::Reason::parse(&reason).is_ok(), "{reason}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use crate::{
             outcome::{ChangeResult, Conflict, Error, KeyChange},
             related::check_related,
             resolve::ResolvedEdit,
-            rollout::{self, RunningRollout},
+            rollout::{self, CurrentRollout},
         },
         entry::{Entry, readable_entries},
         history,
@@ -58,7 +58,7 @@ pub(in crate::settings) struct Checked<'b> {
     /// The edits with another value.
     new: Vec<&'b ResolvedEdit<'b>>,
     /// The rollout that an emergency has to revert first.
-    rollout: Option<RunningRollout>,
+    rollout: Option<CurrentRollout>,
 }
 
 impl Checked<'_> {

@@ -28,7 +28,7 @@ pub use outcome::{ChangeResult, Conflict, Error, KeyChange, ProtectedKey, Secret
 pub(super) use related::check_related;
 pub(super) use resolve::{ResolvedEdit, resolve};
 pub(super) use rollout::{
-    enqueue_rollout_moved, proposed_values, rollout_problems, running_rollout,
+    current_rollout, enqueue_rollout_moved, proposed_values, rollout_problems,
 };
 pub(super) use secrets::{UNDECLARED, keys_to_record, public_name, scan, scan_values};
 pub(super) use store::announce_waiter;

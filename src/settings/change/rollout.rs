@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The rollout in progress.
-pub(in crate::settings) struct RunningRollout {
+pub(in crate::settings) struct CurrentRollout {
     /// The number of the proposal.
     pub(in crate::settings) number: i64,
     /// The proposed values.
@@ -35,12 +35,12 @@ pub(in crate::settings) struct RunningRollout {
 }
 
 /// Returns the rollout in progress, if any. The database permits only one.
-pub(in crate::settings) async fn running_rollout(
+pub(in crate::settings) async fn current_rollout(
     conn: &mut Connection,
-) -> sqlx::Result<Option<RunningRollout>> {
+) -> sqlx::Result<Option<CurrentRollout>> {
     let Some(number) = proposals::rolling_number(conn).await? else { return Ok(None) };
     let Some((_, content)) = find_content(conn, number).await? else { return Ok(None) };
-    Ok(Some(RunningRollout { number, edits: content.edits }))
+    Ok(Some(CurrentRollout { number, edits: content.edits }))
 }
 
 async fn find_content(
@@ -52,7 +52,7 @@ async fn find_content(
     Ok(content.map(|content| (proposal, content)))
 }
 
-impl RunningRollout {
+impl CurrentRollout {
     /// Returns the error of a second rollout.
     pub(in crate::settings) fn running(&self) -> Error {
         Error::RolloutRunning { proposal: self.number, keys: self.edits.keys().cloned().collect() }
@@ -92,12 +92,12 @@ pub(super) async fn check<'v>(
     edits: &'v [ResolvedEdit<'_>],
     value_before: impl Fn(&str) -> Option<&'v SettingValue>,
     approval: Approval,
-) -> Result<Option<RunningRollout>, Error> {
+) -> Result<Option<CurrentRollout>, Error> {
     // The promotion makes the changes of the rollout in progress.
     if approval == Approval::Promotion {
         return Ok(None);
     }
-    let Some(rollout) = running_rollout(conn).await? else { return Ok(None) };
+    let Some(rollout) = current_rollout(conn).await? else { return Ok(None) };
     match rollout.obstacle(schema, edits, value_before) {
         // An emergency never waits for a person who ends the rollout.
         Some(_) if approval == Approval::Emergency => Ok(Some(rollout)),
@@ -109,7 +109,7 @@ pub(super) async fn check<'v>(
 /// Reverts `rollout`, because an emergency by `actor` changes the settings.
 pub(super) async fn revert(
     conn: &mut Connection,
-    rollout: &RunningRollout,
+    rollout: &CurrentRollout,
     actor: &Actor,
 ) -> sqlx::Result<()> {
     let step = RolloutStepRecord { number: rollout.number, actor, evidence: None };
@@ -123,7 +123,7 @@ pub(in crate::settings) async fn rollout_problems(
     declared: &[Definition],
     new: &Schema,
 ) -> sqlx::Result<Vec<String>> {
-    let Some(RunningRollout { number, edits }) = running_rollout(conn).await? else {
+    let Some(CurrentRollout { number, edits }) = current_rollout(conn).await? else {
         return Ok(Vec::new());
     };
     let parts =

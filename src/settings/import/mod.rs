@@ -72,7 +72,7 @@ impl SettingsWriter {
         let schema = &snapshot.schema;
         let check = database::read_with_retry(&self.pool, async |conn| {
             change::check_approval(conn, &changing, approval).await?;
-            match change::running_rollout(conn).await? {
+            match change::current_rollout(conn).await? {
                 // An emergency reverts the rollout.
                 Some(rollout) if approval != Approval::Emergency => {
                     // Only during a rollout, because the values of a large import are many.

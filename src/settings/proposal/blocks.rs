@@ -146,7 +146,7 @@ async fn rollout_blocks<'v>(
     if !keys.is_empty() {
         blocks.push(Block::new("not_rollable", &Error::NotRollable(keys)));
     }
-    let Some(running) = change::running_rollout(conn).await? else { return Ok(blocks) };
+    let Some(running) = change::current_rollout(conn).await? else { return Ok(blocks) };
     // Any rollout in progress prevents another one, whatever the settings.
     let obstacle = match content.plan.rollout {
         Some(_) => Some(running.running()),

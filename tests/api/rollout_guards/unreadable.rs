@@ -69,6 +69,27 @@ async fn counts_that_are_readable_again_go_on() {
 }
 
 #[tokio::test]
+async fn a_failure_that_this_release_cannot_read_widens_nothing() {
+    let app = TestApp::new().await;
+    let number = begin(&app.instance, &[(PROMPT_VERSION, json!("7"))], short()).await;
+    start_many(&app, number, true, 2).await;
+    let_minutes_pass(&app, 2).await;
+    // The users are readable, and the stage is complete.
+    let sql = "insert into brune_rollout_failure (proposal, guard, user_id, candidate, share_bp)
+        select id, 'cut_short', 'anybody', false, 0 from brune_proposal";
+    run_as_superuser(&app, sql).await;
+    let mut worker = app.instance.rollout_worker();
+    assert_stays(&look_again(&mut worker).await);
+    let rollout = find(&app.instance, number).await;
+    assert_eq!((&rollout["stage"], &rollout["users"]["candidate"]), (&json!(1), &json!(2)));
+    assert_eq!(rollout["waits_for"]["unreadable"], json!(["start_failed", "cut_short"]));
+    let sql = "begin; set local session_replication_role = replica;
+        delete from brune_rollout_failure where share_bp = 0; commit";
+    run_as_superuser(&app, sql).await;
+    assert_taken(&look_again(&mut worker).await, "widened");
+}
+
+#[tokio::test]
 async fn a_person_reverts_what_cannot_be_read() {
     let app = TestApp::new().await;
     let number = unreadable(&app, FAILURES).await;

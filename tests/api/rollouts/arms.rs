@@ -8,11 +8,12 @@ use crate::support::TestApp;
 /// Returns a user id of up to 60 characters of all scripts, without NUL, which no text of Postgres contains.
 fn random_user(random: &mut StdRng) -> String {
     let length = random.random_range(0..60);
+    let limits = [0x80, 0x800, 0x1_0000, 0x11_0000];
     let mut letter = || loop {
-        let limit = *[0x80, 0x800, 0x1_0000, 0x11_0000].get(random.random_range(0..4)).unwrap();
-        match char::from_u32(random.random_range(1..limit)) {
-            Some(letter) => return letter,
-            None => continue,
+        let limit = limits[random.random_range(0..limits.len())];
+        // Surrogates are no characters.
+        if let Some(letter) = char::from_u32(random.random_range(1..limit)) {
+            return letter;
         }
     };
     (0..length).map(|_| letter()).collect()

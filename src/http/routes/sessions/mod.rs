@@ -186,6 +186,7 @@ problems! {
     responses((status = 200, description = "The session as it ended", body = SessionDocument), EndProblems),
     security(("bearer" = []), ("internal_key" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn end(
     caller: InternalOrUser,
     _: WithSessions,

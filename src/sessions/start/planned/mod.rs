@@ -54,6 +54,20 @@ impl PlannedInsert {
     }
 }
 
+/// Several inserts for one statement.
+struct Group<'a> {
+    /// Has the values that all rows share.
+    first: &'a PlannedInsert,
+    columns: Columns<'a>,
+}
+
+impl<'a> Group<'a> {
+    /// Creates the group of `inserts`, one of which is `first`.
+    fn new(first: &'a PlannedInsert, inserts: &'a [PlannedInsert]) -> Self {
+        Self { first, columns: Columns::of(inserts) }
+    }
+}
+
 /// The values of several inserts, as one array for each column.
 #[derive(Default)]
 struct Columns<'a> {

@@ -1,13 +1,14 @@
 //! SQL of the inserts.
 
 use chrono::TimeDelta;
+use sqlx::postgres::PgQueryResult;
 use uuid::Uuid;
 
 use crate::{
     database::Connection,
     sessions::{
         session::Arm,
-        start::planned::{Columns, PlannedInsert},
+        start::planned::{Group, PlannedInsert},
     },
 };
 
@@ -24,7 +25,7 @@ pub(in crate::sessions::start) async fn insert_if_eligible(
     match inserts {
         [] => Ok(Vec::new()),
         [insert] => insert_one(conn, insert).await,
-        [first, ..] => insert_group(conn, first, inserts).await,
+        [first, ..] => insert_group(conn, &Group::new(first, inserts)).await,
     }
 }
 
@@ -86,30 +87,27 @@ async fn insert_one(conn: &mut Connection, insert: &PlannedInsert) -> sqlx::Resu
         is_candidate,
         share_bp,
     );
-    match query.execute(conn).await {
-        Ok(result) => {
-            let is_inserted = result.rows_affected() > 0;
-            Ok(is_inserted.then_some(new_session.id).into_iter().collect())
-        }
+    inserted(new_session.id, query.execute(conn).await)
+}
+
+/// Returns `id` if the row was inserted.
+fn inserted(id: Uuid, result: sqlx::Result<PgQueryResult>) -> sqlx::Result<Vec<Uuid>> {
+    let is_unique_violation = |error: &sqlx::Error| {
+        error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+    };
+    match result {
+        Ok(result) => Ok((result.rows_affected() > 0).then_some(id).into_iter().collect()),
         // The key, or the id of an earlier attempt of the request, was committed after the statement began.
         Err(error) if is_unique_violation(&error) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
 
-fn is_unique_violation(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
-}
-
-/// Inserts several sessions. `first` is one of `inserts`.
-async fn insert_group(
-    conn: &mut Connection,
-    first: &PlannedInsert,
-    inserts: &[PlannedInsert],
-) -> sqlx::Result<Vec<Uuid>> {
+/// Inserts several sessions.
+async fn insert_group(conn: &mut Connection, group: &Group<'_>) -> sqlx::Result<Vec<Uuid>> {
+    let Group { first, columns } = group;
     let settings = &first.new_session.settings;
     let (proposal, is_candidate, share_bp) = Arm::columns(first.new_session.arm.as_ref());
-    let columns = Columns::of(inserts);
     let query = sqlx::query_scalar!(
         r#"
         insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,

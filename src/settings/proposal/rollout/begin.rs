@@ -33,7 +33,7 @@ pub(in crate::settings::proposal) async fn begin(
     let prepared = prepare(conn, context, content, person).await?;
     let options = WriteOptions { approval: Approval::Proposal, ..WriteOptions::default() };
     // A second rollout would share its users, and nobody could tell which of the two does harm.
-    if let Some(running) = change::running_rollout(conn).await? {
+    if let Some(running) = change::current_rollout(conn).await? {
         return Err(running.running().into());
     }
     let checked = change::check(conn, schema, head, &prepared.batch(&options)).await?;
