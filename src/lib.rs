@@ -186,12 +186,13 @@
 //! 2. A start picks the arm of the user by a hash of salt and user id, and decides with the settings of the arm. The insert
 //!    compares revision **and** epoch with the database, so no start has the settings from before an acknowledged step.
 //! 3. The session records the arm. Triggers record the first failure of each user for each guard, whoever ends the session.
-//! 4. [`sessions::guard_rollouts`] looks every second on every instance, without a lock: it marks abandoned starts, counts
-//!    (`sessions/guards/`), and asks the pure rule ([`rollouts::decide`]). A count that cannot be read blocks every step but a
-//!    revert.
+//! 4. [`sessions::guard_rollouts`] looks about every second on every instance, without the lock of the head. A look
+//!    marks abandoned starts, counts users (`sessions/guards/`), and asks the pure rule ([`rollouts::decide`]). A count
+//!    that cannot be read blocks every step except a hold and a revert.
 //! 5. A step takes the lock of the head and compares stage and hold again, so one of several instances acts. A promotion is
 //!    a change like any other (`settings/change/apply.rs`).
-//! 6. `GET /admin/proposals/{number}/rollout` counts with the code of the worker, so the page shows what the rule sees.
+//! 6. `GET /admin/proposals/{number}/rollout` counts with the code of the worker, so the page shows the numbers of the
+//!    rule.
 //!
 //! # A what-if, step by step
 //!

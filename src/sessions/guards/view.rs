@@ -100,7 +100,7 @@ pub async fn find_rollout(
 ) -> Result<RolloutReport, RolloutError> {
     let view = settings::find_rollout(writer, number).await?;
     let rollout = find_begun(pool, number).await?;
-    // In statements of their own, at once: one that fails or takes long must not hide the others.
+    // Separate statements at the same time: a statement that fails or takes long must not hide the other counts.
     let (failures, users, running) = tokio::join!(
         read_failures(pool, &rollout),
         read_users(pool, &rollout),
@@ -111,7 +111,7 @@ pub async fn find_rollout(
     let (failures, newest) = readable(failures, "failing users").unzip();
     let newest: Vec<Failure> = newest.unwrap_or_default();
     let history = failures.as_ref().map(|total| history::history(total, &newest));
-    // The same code as for a decision, so the page shows what the rule sees.
+    // The code of a decision, so that the page shows the numbers of the rule.
     let reading = Reading {
         failures,
         has_abandoned_starts: true,
@@ -149,7 +149,7 @@ async fn read_failures(
     pool: &Pool,
     rollout: &Rollout,
 ) -> Result<(Failures, Vec<Failure>), TransactionError> {
-    // One snapshot: a failure between two statements would be subtracted without being counted.
+    // One snapshot: a failure between the two statements would be subtracted without being counted.
     let deadline = Deadline::standard();
     let mut transaction = Transaction::begin_reading(pool, deadline).await?;
     let conn = transaction.conn();
