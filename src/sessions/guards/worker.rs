@@ -1,7 +1,7 @@
 //! The task that judges the running rollout, on every instance.
 //!
-//! A look takes no lock of the head. Only a step takes the lock, under which the stage and the state are compared again,
-//! so one of several instances acts.
+//! A look takes no lock of the head. Only a step takes the lock, under which stage and state are compared again, so one of
+//! several instances acts.
 
 use std::{sync::Arc, time::Duration};
 
