@@ -158,11 +158,11 @@ export class ProposeOptions {
   }
 }
 
-/** Creates the note on a change that the rollout in progress prevents. */
+/** Creates the note on a change that the running rollout prevents. */
 function rolloutNote(code, { proposal: number, errors = [] }) {
   const isRunning = code === 'rollout_running';
   return h('div.note.warning', { role: 'alert' },
-    h('p', null, h('strong', null, isRunning ? 'The settings are rolling out. ' : 'The change does not fit the rollout in progress. '), 'Nothing was changed.'),
+    h('p', null, h('strong', null, isRunning ? 'The settings are rolling out. ' : 'The change conflicts with the running rollout. '), 'Nothing was changed.'),
     errors.length > 0 && h('ul.bulleted', null, errors.map(({ key, detail }) => h('li', null, isolate([key && label(key), detail].filter(Boolean).join(' '))))),
     h('p', null, 'Propose the change, which can be applied after the rollout of ', link(`#/proposals/${number}`, `proposal ${number}`), '. An emergency reverts the rollout.'));
 }
