@@ -32,7 +32,7 @@ pub(in crate::settings::proposal) async fn begin(
     }
     let prepared = prepare(conn, context, content, person).await?;
     let options = WriteOptions { approval: Approval::Proposal, ..WriteOptions::default() };
-    // A second rollout would share its users, and nobody could tell which of the two does harm.
+    // Two rollouts would share users, and nobody could tell which of the two changes does harm.
     if let Some(running) = change::current_rollout(conn).await? {
         return Err(running.running().into());
     }
@@ -56,7 +56,7 @@ pub(in crate::settings::proposal) async fn begin(
 /// Returns the plan of a stored edition.
 ///
 /// # Errors
-/// The owner of the tables stored another one.
+/// The stored plan is invalid, because the edition was written by SQL.
 pub(super) fn valid_plan(plan: &PlanDraft) -> Result<Plan, Error> {
     // A stored plan names its guards, so no defaults are needed.
     plan.validate(&[], "").map_err(|_| unreadable())
@@ -94,7 +94,7 @@ pub(in crate::settings::proposal) fn require_rollable<'k>(
     if keys.is_empty() { Ok(()) } else { Err(Error::NotRollable(keys)) }
 }
 
-/// Returns those of `keys` that are declared and do not apply to new sessions. Other keys have errors of their own.
+/// Returns the declared settings of `keys` that do not apply to new sessions. Unknown and locked keys fail elsewhere.
 fn keys_not_rollable<'k>(schema: &Schema, keys: impl Iterator<Item = &'k str>) -> Vec<String> {
     let is_rollable = |key: &str| match schema.classify(key) {
         KeyClass::Editable(definition) => definition.applies == Applies::NewSessions,
