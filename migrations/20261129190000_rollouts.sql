@@ -123,7 +123,7 @@ begin
   then
     raise exception 'proposal % does not have its approvals', subject.number
       using errcode = 'integrity_constraint_violation', constraint = 'brune_proposal_approvals',
-        hint = 'approve the current edition, or lower the approvals of the settings';
+        hint = 'before the begin approve the current edition; later lower the approvals of the settings, or revert';
   end if;
   if not exists (select from app_global_setting_schema d where content.edits ? d.key and d.applies = 'new_sessions')
     or exists (select from jsonb_each(content.edits) edit where not edit.value ? 'value')
