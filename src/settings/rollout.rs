@@ -13,7 +13,7 @@ use crate::{
     settings::{entry::StoredSetting, rules::Violation, schema::KeyClass, snapshot::Snapshot},
 };
 
-/// The state that decides about session starts besides the settings. Every stop, resumption and step is a new epoch.
+/// The state that decides about session starts besides the settings. A new state has a greater number.
 #[derive(Debug, Default, PartialEq)]
 pub struct Epoch {
     /// Grows when starts are stopped or resumed, and when a rollout begins, widens or ends.

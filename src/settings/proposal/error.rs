@@ -64,7 +64,10 @@ pub enum Error {
         detail: String,
     },
     /// The plan has a rollout, and some settings of the change do not apply to new sessions.
-    #[error("{} cannot be rolled out: only settings for new sessions can; propose the rest without a rollout", .0.join(", "))]
+    #[error(
+        "{} cannot be rolled out: only settings for new sessions can; propose the rest without a rollout",
+        .0.join(", ")
+    )]
     NotRollable(Vec<String>),
     /// No rollout of the proposal is running.
     #[error("the proposal is {}, not rolling out", .0.as_str())]
