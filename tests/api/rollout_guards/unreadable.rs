@@ -108,7 +108,7 @@ async fn failures_revert_although_users_cannot_be_counted() {
         end(&app.instance, session).await;
     }
     let_minutes_pass(&app, 2).await;
-    // The index of the count stands for everything that makes counting fail.
+    // Without the privilege, counting the users fails.
     run_as_superuser(
         &app,
         "revoke select on brune_session from brune_service;

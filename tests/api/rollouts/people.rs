@@ -24,7 +24,7 @@ async fn a_rollout_of_a_protected_setting_needs_its_approvals() {
         [&json!("begun"), &json!(number)]
     );
     assert_eq!(begun["proposal"]["state"], "rolling");
-    // Every step that lets fewer users have the change is open to its author.
+    // The author may take every step that gives no more users the change.
     step(&app.instance, "ana", number, "hold").await.ok();
     step(&app.instance, "ana", number, "resume").await.ok();
     for author in ["ana", "ANA"] {
