@@ -165,8 +165,8 @@
 //! 4. One statement inserts the session if history and rate limit permit **and the revision of the database is still
 //!    that of the snapshot**, and the epoch that of the rollout: every begin, next stage and end of a rollout is a new
 //!    epoch. This fence needs no notification: a start after an acknowledged change or step, on any instance, never has
-//!    older settings. A unique index prevents two concurrent sessions of one user. Under load, concurrent starts share a
-//!    statement (`sessions/start/queue.rs`).
+//!    older settings. A unique index prevents two concurrent sessions of one user. Under load, concurrent starts share
+//!    a statement (`sessions/start/queue.rs`).
 //! 5. If no row was inserted, a second statement finds the reason. With an outdated snapshot the settings are reloaded
 //!    and the start is retried; other reasons are reported together.
 //! 6. The row pins prompt, model and duration with their revision; a trigger prevents changes. With a provider the row

@@ -124,7 +124,7 @@ impl Reading {
         }
         if !self.has_abandoned_starts {
             // A harmful count reverts even if incomplete; a harmless count has to be complete.
-            guards.retain(|judged| judged.guard != Guard::StartFailed);
+            guards.retain(|entry| entry.guard != Guard::StartFailed);
         }
         match rollouts::decide(&rollout.plan, &self.observation(rollout, &guards)) {
             Decision::Hold(reason) => Some(NextStep::Hold(reason.into())),

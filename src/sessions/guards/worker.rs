@@ -138,7 +138,8 @@ impl RolloutWorker {
         let mark =
             async |conn: &mut Connection| store::fail_abandoned_starts(conn, rollout.id).await;
         // First: a process that a candidate has killed never reports the failed start.
-        let marked = database::execute_autocommit(&self.pool, Deadline::standard(), mark).await;
+        let mark_result =
+            database::execute_autocommit(&self.pool, Deadline::standard(), mark).await;
         // Even if the mark failed: the failures of before may be enough for a revert.
         let count = async |conn: &mut Connection| store::failures(conn, rollout.id).await;
         let failures = database::read_with_retry(&self.pool, count).await;
@@ -151,14 +152,14 @@ impl RolloutWorker {
             None
         };
         let errors = [
-            marked.as_ref().err(),
+            mark_result.as_ref().err(),
             failures.as_ref().err(),
             users.as_ref().and_then(|users| users.as_ref().err()),
         ];
         self.note_errors(errors.into_iter().flatten().next(), counts_users);
         Reading {
             failures: failures.ok(),
-            has_abandoned_starts: marked.is_ok(),
+            has_abandoned_starts: mark_result.is_ok(),
             users: users.and_then(Result::ok),
             validity: self.validity(rollout).await,
             is_unreadable: self

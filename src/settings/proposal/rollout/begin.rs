@@ -43,9 +43,9 @@ pub(in crate::settings::proposal) async fn begin(
     let number = proposal.number;
     let step = RolloutStepRecord { number, actor: &prepared.actor, evidence: None };
     proposals::begin_rollout(conn, step, share_of_stage(&valid_plan(plan)?, 1)?).await?;
-    let moved = (number, RolloutEvent::Begun);
+    let step_event = (number, RolloutEvent::Begun);
     let (outbox, scanner) = (&writer.outbox, &writer.scanner);
-    change::enqueue_rollout_moved(conn, outbox, scanner, moved, step.actor, None).await?;
+    change::enqueue_rollout_moved(conn, outbox, scanner, step_event, step.actor, None).await?;
     Ok(ChangeResult {
         proposal: Some(number),
         rollout: Some(RolloutEvent::Begun),

@@ -100,8 +100,8 @@ pub(super) async fn take(
         }
     };
     let (outbox, scanner) = (&context.writer.outbox, &context.writer.scanner);
-    let moved = (number, event);
-    change::enqueue_rollout_moved(conn, outbox, scanner, moved, actor, evidence).await?;
+    let step_event = (number, event);
+    change::enqueue_rollout_moved(conn, outbox, scanner, step_event, actor, evidence).await?;
     Ok(())
 }
 
