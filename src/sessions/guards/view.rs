@@ -33,7 +33,7 @@ pub struct GuardView {
     /// Failing users of the control.
     #[schema(required)]
     pub control: Option<u32>,
-    /// The evidence: 1 says nothing, a greater one speaks for harm, a smaller one against.
+    /// The evidence: 1 says nothing, greater evidence speaks for harm, smaller evidence against harm.
     #[schema(required)]
     pub evidence: Option<f64>,
     /// The evidence at which the rollout is reverted.
@@ -65,7 +65,7 @@ pub struct RunningSessions {
     pub drained_by: Option<DateTime<Utc>>,
 }
 
-/// A rollout with what its sessions say: the users, the evidence, and what the rule waits for.
+/// A rollout with the users, the evidence, and the missing conditions of the next stage.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RolloutReport {
     /// The stored state.
