@@ -89,7 +89,7 @@ enum Command {
     EndSessions {
         #[command(flatten)]
         rollout: Rollout,
-        /// Reason for the audit trail
+        /// Reason, stored with each session and in the log
         #[arg(long, short)]
         reason: String,
     },
