@@ -76,7 +76,7 @@ fn guard(name: &str) -> sqlx::Result<Guard> {
 
 /// Reads the plan of an edition, in which every default is written out.
 fn plan(plan: Option<Value>) -> sqlx::Result<Plan> {
-    // Null fails like every other unreadable plan: a rollout without a plan could never end.
+    // A missing plan is null, which is unreadable as well: a rollout without a plan could never end.
     let draft: PlanDraft = serde_json::from_value(plan.unwrap_or_default())
         .map_err(|err| sqlx::Error::Decode(err.into()))?;
     draft.validate(&[], "").map_err(|_| unreadable("the plan of a rollout"))
@@ -93,7 +93,7 @@ fn counts(basis_points: i32, is_candidate: bool, users: i64) -> sqlx::Result<Arm
     })
 }
 
-/// Returns the rollout of the proposal `number`, or with `None` the one that is rolling.
+/// Returns the rollout of the proposal `number`, or the running rollout if `number` is `None`.
 pub(super) async fn find(
     conn: &mut Connection,
     number: Option<i64>,
@@ -152,7 +152,7 @@ pub(super) async fn failures(conn: &mut Connection, proposal: Uuid) -> sqlx::Res
     )
     .fetch_all(conn)
     .await?;
-    // One unknown guard or share makes all counts unreadable: a newer release may have written it.
+    // One unknown guard or share, perhaps of a newer release, makes all counts unreadable: a part would look harmless.
     let mut failures = Failures::default();
     for row in rows {
         failures.add(guard(&row.guard)?, counts(row.share_bp, row.candidate, row.users)?);
@@ -175,7 +175,7 @@ pub(super) async fn newest_failures(
     )
     .fetch_all(conn)
     .await?;
-    // The newest were read first, because of the limit.
+    // The query returns the newest failures first, because of the limit.
     let failures = rows.into_iter().rev().map(|row| {
         Ok(Failure {
             at: row.at,
@@ -194,7 +194,7 @@ pub(super) async fn users(
     proposal: Uuid,
     stage_since: DateTime<Utc>,
 ) -> sqlx::Result<Users> {
-    // Refused users are read from the failures, which has each user once and is never deleted.
+    // Refused users are read from the failures: the table has each user once, and no row is ever deleted.
     let rows = sqlx::query!(
         r#"
         with starts as (
@@ -304,7 +304,7 @@ pub(super) async fn traffic_since(
 
 /// Returns the traffic since `since`: new users by hour, and failing users by guard.
 pub(super) async fn traffic(conn: &mut Connection, since: DateTime<Utc>) -> sqlx::Result<Traffic> {
-    // The number of rows depends on the period, so a generic plan would expect too few.
+    // The number of rows depends on the period, so a generic plan would expect too few rows.
     conn.plan_each_time();
     let hours = sqlx::query!(
         r#"
