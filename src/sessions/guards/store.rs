@@ -93,11 +93,8 @@ fn counts(basis_points: i32, is_candidate: bool, users: i64) -> sqlx::Result<Arm
     })
 }
 
-/// Returns the rollout of the proposal `number`, or the running rollout if `number` is `None`.
-pub(super) async fn find(
-    conn: &mut Connection,
-    number: Option<i64>,
-) -> sqlx::Result<Option<Rollout>> {
+/// Returns the rollout of the proposal `number`; `None` if no rollout of the proposal has begun.
+pub(super) async fn find(conn: &mut Connection, number: i64) -> sqlx::Result<Option<Rollout>> {
     let row = sqlx::query_as!(
         Row,
         r#"
@@ -110,7 +107,7 @@ pub(super) async fn find(
           p.origin is distinct from brune_rollout_origin() as "is_restored!"
         from brune_proposal p
         join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
-        where p.stage is not null and case when $1::bigint is null then p.state = 'rolling' else p.number = $1 end
+        where p.stage is not null and p.number = $1
         "#,
         number,
     )
@@ -287,13 +284,14 @@ pub(super) async fn traffic_since(
 ) -> sqlx::Result<DateTime<Utc>> {
     let since = sqlx::query_scalar!(
         r#"
-        with period as (select statement_timestamp() - make_interval(hours => $1) as since)
-        select coalesce((
-          select at from (
-            select started_at as at from brune_session where started_at >= (select since from period)
-            union all
-            select at from brune_start_refused where at >= (select since from period)) attempts
-          order by at desc offset $2 limit 1), since) as "since!"
+        with period as (select statement_timestamp() - make_interval(hours => $1) as since),
+        -- Counted first, because the sort is slow.
+        attempts as not materialized (
+          select started_at as at from brune_session where started_at >= (select since from period)
+          union all
+          select at from brune_start_refused where at >= (select since from period))
+        select coalesce(case when (select count(*) from attempts) > $2 then
+          (select at from attempts order by at desc offset $2 limit 1) end, since) as "since!"
         from period
         "#,
         hours,

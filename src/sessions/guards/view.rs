@@ -139,7 +139,7 @@ pub async fn find_rollout(
 /// # Errors
 /// The rollout never began.
 pub(super) async fn find_begun(pool: &Pool, number: i64) -> Result<Rollout, RolloutError> {
-    let find = async |conn: &mut Connection| store::find(conn, Some(number)).await;
+    let find = async |conn: &mut Connection| store::find(conn, number).await;
     let rollout = database::read_with_retry(pool, find).await?;
     rollout.ok_or_else(|| ProposalError::RolloutNotFound(number).into())
 }

@@ -13,6 +13,7 @@ use crate::{
     clock::jittered,
     database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::{Metrics, RolloutGauges},
+    proposals,
     rollouts::Guard,
     sessions::guards::{
         judge::{NextStep, Reading, Validity},
@@ -105,7 +106,11 @@ impl RolloutWorker {
     /// # Errors
     /// The state of the rollout cannot be read, so no step is possible.
     pub async fn look(&mut self, counts_users: bool) -> Result<StepOutcome, TransactionError> {
-        let find = async |conn: &mut Connection| store::find(conn, None).await;
+        let find = async |conn: &mut Connection| {
+            // By its index first: most of the time nothing rolls, and every instance asks each second.
+            let Some(number) = proposals::rolling_number(conn).await? else { return Ok(None) };
+            store::find(conn, number).await
+        };
         let Some(rollout) = database::read_with_retry(&self.pool, find).await? else {
             self.forget();
             return Ok(StepOutcome::Idle);
