@@ -175,6 +175,7 @@ async fn the_write_paths_are_all_routes_that_write_settings() {
         "post /admin/proposals",
         // Ends or promotes a rollout; `rollouts/` has its tests.
         "post /admin/proposals/{number}/rollout",
+        "post /admin/proposals/{number}/rollout/end-sessions",
         "post /admin/proposals/{number}/verdicts",
         "post /admin/proposals/{number}/withdraw",
         "post /admin/releases",
