@@ -107,6 +107,7 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
         step::take(client, output, rollout.number, action, &reason, dry_run).await
     };
     match arguments.command {
+        // A stream of lines instead of a table.
         Command::Status { rollout, watch: true, every } => {
             status::watch(client, output, rollout.number, every).await
         }

@@ -29,6 +29,7 @@ pub(super) async fn watch(
 
 /// Returns the result of the command if the rollout has ended.
 fn outcome(rollout: &Value, line: &str) -> Option<Result<(), Failure>> {
+    // A rollout that runs has no end yet, so the watch goes on.
     match rollout["ended"]["outcome"].as_str()? {
         "promoted" => Some(Ok(())),
         _ => Some(Err(Failure::rejected(line))),
@@ -85,6 +86,7 @@ fn rows(rollout: &Value) -> Vec<Vec<String>> {
     add("proposal", format!("{}, edition {}", rollout["proposal"], rollout["edition"]));
     add("state", state(rollout));
     add("share", format!("{} % of the users, {}", rollout["share"], stage_of(rollout)));
+    // A row for each stage and guard, so that `grep` finds a single one.
     for stage in list("stages") {
         let [share, users, minutes] = ["share", "users", "minutes"].map(|name| &stage[name]);
         let needs = format!("{users} candidate users and {minutes} minutes");
@@ -179,6 +181,7 @@ fn guard(guard: &Value) -> String {
 fn waits_for(rollout: &Value) -> Option<String> {
     let waits = &rollout["waits_for"];
     waits.as_object()?;
+    // A condition that is met is not worth a word.
     let count = |name: &str, noun: &str| {
         let count = waits[name].as_f64().filter(|count| *count > 0.0)?;
         Some(format!("{count} {noun}"))
@@ -212,6 +215,7 @@ fn running(running: &Value) -> String {
 
 /// Formats evidence with the digits that matter.
 fn evidence(evidence: &Value) -> String {
+    // The rule compares with hundreds: decimals matter near 1 only.
     match evidence.as_f64() {
         None => "unknown".to_owned(),
         // A product of many ratios has hundreds of digits.
