@@ -151,11 +151,20 @@ async function traceSession(page) {
   return id;
 }
 
-/** A change of the rolling setting is proposed instead, or an emergency. */
+/** A change of the rolling setting is proposed instead, or an emergency. A page that does not know of the rollout hears of it. */
 async function meetRollout(page) {
   await visit(page, '#/settings');
+  await row(page, PROMPT).getByRole('link', { name: 'proposal 1' }).waitFor();
   await editPrompt(page, '3');
+  await dialogOf(page).getByText('Prompt version is rolling out.').waitFor();
+  await dialogOf(page).getByRole('button', { name: 'Propose 1 change' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.route('**/admin/proposals?state=rolling**', (route) => route.fulfill({ contentType: 'application/json', body: '{"proposals":[],"next_cursor":null}' }));
+  await page.reload();
+  await page.getByRole('button', { name: 'Review and save' }).click();
   await dialogOf(page).getByLabel('Reason').fill('prompt 3');
+  await dialogOf(page).getByRole('button', { name: 'Save 1 change' }).waitFor();
+  await page.unroute('**/admin/proposals?state=rolling**');
   await dialogOf(page).getByRole('button', { name: 'Save 1 change' }).click();
   await dialogOf(page).getByText('The settings are rolling out.').waitFor();
   await dialogOf(page).getByRole('button', { name: 'Propose 1 change' }).waitFor();

@@ -21,7 +21,8 @@ const USERS: usize = 25;
 /// Starts sessions with every outcome, without randomness: abandoned, refused, cut short, reported as failed, running.
 async fn start_and_end(instance: &Instance, task: usize) {
     for number in 0..STARTS {
-        let user = format!("user-{task}-{}", number * 7 % USERS);
+        // In another order in each round, so that a user meets several outcomes.
+        let user = format!("user-{task}-{}", (number + number / USERS) % USERS);
         let plan = (number % 5 != 0).then_some("pro");
         let body = json!({"user_id": user, "plan": plan});
         if number % 11 == 3 {

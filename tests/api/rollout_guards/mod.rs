@@ -126,7 +126,7 @@ async fn let_minutes_pass(app: &TestApp, minutes: i32) {
          update brune_proposal set rolling_since = rolling_since {past}, stage_since = stage_since {past},
            resumed_at = resumed_at {past};
          update brune_session set started_at = started_at {past}, expires_at = expires_at {past},
-           starting_until = starting_until {past};
+           ended_at = ended_at {past}, starting_until = starting_until {past};
          update brune_rollout_failure set at = at {past};
          commit"
     );

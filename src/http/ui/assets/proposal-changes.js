@@ -13,7 +13,7 @@ const CHANGE_COLUMNS = { Setting: 'w14', Change: '', Notes: 'w14' };
 
 /** Returns whether a setting was changed since the edition was written. */
 export function isStale({ key, version, current_version: current }, { state, plan, blocks }) {
-  if (state === 'applied' || state === 'withdrawn' || version === current) return false;
+  if (['applied', 'reverted', 'withdrawn'].includes(state) || version === current) return false;
   // The expected version of a setting that the earlier proposal changes as well is known only after its application.
   return !plan.after || blocks.some(({ code, detail }) => code === 'version_conflict' && detail.includes(key));
 }

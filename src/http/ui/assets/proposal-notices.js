@@ -17,11 +17,12 @@ const peopleText = (count) => (count === 1 ? 'another person' : 'other people');
 function nextStep({ standing: { needed, approvals, objections }, plan }) {
   const missing = needed - approvals.length;
   const needs = missing > 0 && `needs ${pluralize(missing, approvals.length > 0 ? 'more approval' : 'approval')} by ${peopleText(missing)}`;
-  const schedule = plan.at && `is applied on ${formatSchedule(plan.at)}`;
+  const schedule = plan.at && `${plan.rollout ? 'begins to roll out' : 'is applied'} on ${formatSchedule(plan.at)}`;
+  const step = plan.rollout ? 'begun' : 'applied';
   const next = [needs, schedule].filter(Boolean).join(' and ');
   if (objections.length > 0) return [objections.map(({ given_by: person }, index) => [index > 0 && ', ', isolate(person)]), ' objected.'];
   if (next) return `It ${next}.`;
-  return safety.freeze ? `It can be applied by anybody after the freeze, which ends on ${formatSchedule(safety.freeze.ends_at)}.` : 'It can be applied by anybody.';
+  return safety.freeze ? `It can be ${step} by anybody after the freeze, which ends on ${formatSchedule(safety.freeze.ends_at)}.` : `It can be ${step} by anybody.`;
 }
 
 /** Shows the notice of `proposal`, or removes the notice if nothing is left to tell. */
@@ -30,12 +31,14 @@ function draw(proposal) {
   const numberLink = (text) => link(proposalHash(number), `${text} ${number}`);
   const show = (kind, ...content) => showNotice(subjectOf(number), { kind, content, onremove: () => followedNumbers.delete(number) });
   if (state === 'open') return show('success', 'Proposed as ', numberLink('proposal'), '. ', nextStep(proposal));
+  if (state === 'rolling') return show('success', numberLink('Proposal'), ' is rolling out.');
   if (bypassedBy && !acknowledgedBy) {
     return show('', 'Saved as an emergency, revision ', String(revision), '. Another person has to acknowledge ', numberLink('proposal'), '.');
   }
   followedNumbers.delete(number);
   if (bypassedBy) return show('success', isolate(acknowledgedBy), ' has acknowledged ', numberLink('proposal'), '.');
   if (state === 'applied') return show('success', numberLink('Proposal'), ' was applied as ', revisionLink(revision, 'revision'), '.');
+  if (state === 'reverted') return show('', numberLink('Proposal'), ' was reverted, and nothing was changed.');
   if (state === 'failed') return show('', numberLink('Proposal'), ' failed, and nothing was changed.');
   removeNotice(subjectOf(number));
   return null;

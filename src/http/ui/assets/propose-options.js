@@ -67,9 +67,15 @@ export class ProposeOptions {
     return freeze && Date.parse(freeze.ends_at) > Date.now() ? freeze : null;
   }
 
+  /** Returns the settings of the change that roll out. */
+  get rollingKeys() {
+    return this.keys.filter((key) => safety.rollout?.keys.includes(key));
+  }
+
   /** Returns the number of the proposal whose rollout prevents the change, or null. */
   get rollout() {
-    return safety.rollout?.proposal === this.reportedRollout ? this.reportedRollout : null;
+    const { rollout } = safety;
+    return rollout && (this.rollingKeys.length > 0 || rollout.proposal === this.reportedRollout) ? rollout.proposal : null;
   }
 
   /** Whether the change can only be proposed, or saved as an emergency. */
@@ -95,17 +101,18 @@ export class ProposeOptions {
   }
 
   draw() {
-    const { protectedSettings, freeze, isProposing, isRequired, verb } = this;
+    const { protectedSettings, freeze, rollingKeys, isProposing, isRequired, verb } = this;
     this.plan.element.hidden = !isProposing;
     this.emergencyButton.hidden = !isRequired;
     this.toggleButton.hidden = isRequired;
     this.toggleButton.textContent = this.isChosen ? `${verb} instead` : 'Propose instead';
     // Drawing unchanged notes again would take the focus from their buttons.
-    const state = JSON.stringify([protectedSettings, freeze, isProposing]);
+    const state = JSON.stringify([protectedSettings, freeze, rollingKeys, isProposing]);
     if (state === this.drawnState) return;
     this.drawnState = state;
     setChildren(this.notes,
       freeze && freezeNote(freeze, () => this.handleFreezeEnd()),
+      rollingKeys.length > 0 && rollingNote(rollingKeys, safety.rollout),
       protectedSettings.length > 0 && approvalNote(protectedSettings),
       isProposing && !isRequired && h('p.hint', null, 'No approval is needed. Others can read and discuss the proposal before somebody applies it, or it is applied at its time.'));
     this.notes.hidden = !this.notes.firstChild;
@@ -152,19 +159,25 @@ export class ProposeOptions {
       await loadSafety().catch(() => null);
       this.draw();
       this.onchange();
-      return rolloutNote(code, body);
+      return rolloutNote(code, body, this.rollingKeys.length > 0);
     }
     return null;
   }
 }
 
-/** Creates the note on a change that the rollout in progress prevents. */
-function rolloutNote(code, { proposal: number, errors = [] }) {
+const wayAfterRollout = (number) => h('p', null, 'Propose the change, which can be applied after the rollout of ', link(`#/proposals/${number}`, `proposal ${number}`), '. An emergency reverts the rollout.');
+
+/** Creates the note on settings that roll out. */
+const rollingNote = (keys, { proposal: number }) => h('div.note.warning', null,
+  h('p', null, h('strong', null, isolate(keys.map(label).join(', ')), keys.length === 1 ? ' is rolling out.' : ' are rolling out.')), wayAfterRollout(number));
+
+/** Creates the note on a rejection because of the rollout in progress. `isExplained`: the note on the settings is shown already. */
+function rolloutNote(code, { proposal: number, errors = [] }, isExplained) {
   const isRunning = code === 'rollout_running';
   return h('div.note.warning', { role: 'alert' },
     h('p', null, h('strong', null, isRunning ? 'The settings are rolling out. ' : 'The change does not fit the rollout in progress. '), 'Nothing was changed.'),
     errors.length > 0 && h('ul.bulleted', null, errors.map(({ key, detail }) => h('li', null, isolate([key && label(key), detail].filter(Boolean).join(' '))))),
-    h('p', null, 'Propose the change, which can be applied after the rollout of ', link(`#/proposals/${number}`, `proposal ${number}`), '. An emergency reverts the rollout.'));
+    !isExplained && wayAfterRollout(number));
 }
 
 const rejectionNote = (title, text) => h('div.note.warning', { role: 'alert' },

@@ -22,7 +22,7 @@ export async function openRollback(target) {
 }
 
 // The plan can still be proposed.
-const PROPOSABLE_CODES = new Set(['approval_required', 'change_frozen']);
+const PROPOSABLE_CODES = new Set(['approval_required', 'change_frozen', 'rollout_running', 'rollout_conflict']);
 
 /** Returns the preview `{ body, plan, rejection }`, or `{ problem }`. `rejection` is why the plan can only be proposed. */
 async function loadPreview(target) {

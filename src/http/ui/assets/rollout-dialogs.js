@@ -29,7 +29,8 @@ const DIALOGS = {
   },
 };
 
-const stateOf = ({ state, stage, held }) => JSON.stringify([state, stage, held?.reason, held?.since]);
+/** Returns what a step of a rollout changes, for a comparison. */
+export const stateOf = ({ state, stage, held }) => JSON.stringify([state, stage, held?.reason, held?.since]);
 
 /** Opens the dialog of `step`. Returns a promise of `{ text, rollout }` after the step, or undefined if cancelled. */
 export function openRolloutDialog(step, shownRollout) {

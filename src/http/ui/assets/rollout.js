@@ -8,7 +8,7 @@ import { morph } from './live-table.js';
 import { badge, definitionList, link, muted, revisionLink, table, tableRow } from './page.js';
 import { errorAlert } from './parts.js';
 import { evidenceChart, evidenceScale, formatEvidence } from './rollout-chart.js';
-import { openEndSessionsDialog, openRolloutDialog, rolloutPath } from './rollout-dialogs.js';
+import { openEndSessionsDialog, openRolloutDialog, rolloutPath, stateOf } from './rollout-dialogs.js';
 import { previewElements } from './rollout-preview.js';
 import { GUARDS, guardTitle, heldText, isPromotion, revertText, rolloutSteps } from './rollout-text.js';
 import { loadSettings } from './store.js';
@@ -39,7 +39,7 @@ export class RolloutSection {
   handleError(problem) {
     if (problem.code === 'rollout_not_found') {
       setChildren(this.error);
-      setChildren(this.content, h('p.muted', null, 'The rollout has not begun.'));
+      setChildren(this.content, h('p.muted', null, this.proposal.state === 'applied' ? 'The rollout was skipped: the change was applied for everybody at once.' : 'The rollout has not begun.'));
       return;
     }
     // An alert that is replaced every few seconds would be announced each time.
@@ -56,8 +56,11 @@ export class RolloutSection {
   }
 
   async loadRollout() {
+    const previous = this.rollout;
     this.rollout = await fetchJson(rolloutPath(this.number), null, { signal: this.signal });
     this.draw();
+    // The rule or another person has moved the rollout: the banners tell the new state.
+    if (previous && stateOf(previous) !== stateOf(this.rollout)) emit('proposals');
   }
 
   draw() {
@@ -131,7 +134,7 @@ function statusElement(rollout) {
       'Candidate users': users ? [users.candidate.toLocaleString('en'), !ended && muted(` (${users.stage_candidate} of ${required} in this stage)`)] : UNREADABLE,
       'Control users': users?.control.toLocaleString('en') ?? UNREADABLE,
       Began: relativeTimeElement(since),
-      'Stage began': !ended && relativeTimeElement(stageSince),
+      Stage: !ended && [`${stage} of ${stages.length}, since `, relativeTimeElement(stageSince)],
       Resumed: resumedAt && relativeTimeElement(resumedAt),
       'Held at the latest': !ended && !held && relativeTimeElement(new Date(Date.parse(resumedAt ?? since) + hours * 3_600_000).toISOString()),
       'Next stage waits for': !ended && !held && waitsForElement(rollout),

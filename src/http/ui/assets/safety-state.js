@@ -8,8 +8,8 @@ const MAX_PROPOSALS = 200;
 
 /**
  * `freeze` is in force, `freezes` are all that have not ended, the next first. `stop` is the stop of session starts in force.
- * `emergencies` wait for the acknowledgement of the user. `openProposals` has the numbers of open proposals by setting. `rollout`
- * is running or held.
+ * `emergencies` wait for the acknowledgement of the user. `openProposals` has the numbers of open
+ * proposals by setting, and of the one that rolls out. `rollout` is running or held.
  */
 export const safety = { isLoaded: false, freeze: null, freezes: [], stop: null, epoch: 0, emergencies: [], openProposals: new Map(), rollout: null };
 
@@ -39,13 +39,14 @@ export const ensureSafety = async () => {
   else if (performance.now() - loadedAt > MAX_AGE) await loadSafety();
 };
 
-/** Returns the rollout that is running, or null. If only the list could be read, the rollout has its number alone. */
+/** Returns the rollout that is running, with its keys, or null. If only the list could be read, the state is missing. */
 async function loadRollout() {
   // An instance of an older release knows no rollouts.
   const { proposals: [summary] } = await read('/admin/proposals', { state: 'rolling', limit: 1 }).catch(() => ({ proposals: [] }));
   if (!summary) return null;
-  const { number } = summary;
-  return read(`/admin/proposals/${number}/rollout`).catch(() => ({ proposal: number }));
+  const { number, keys } = summary;
+  const rollout = await read(`/admin/proposals/${number}/rollout`).catch(() => ({ proposal: number }));
+  return { ...rollout, keys };
 }
 
 async function load() {
@@ -59,7 +60,8 @@ async function load() {
   const now = Date.now();
   const hasNotEnded = (freeze) => !freeze.ended_at && Date.parse(freeze.ends_at) > now;
   const openProposals = new Map();
-  for (const { number, keys } of openPage.proposals) {
+  const rolling = rollout ? [{ number: rollout.proposal, keys: rollout.keys }] : [];
+  for (const { number, keys } of [...rolling, ...openPage.proposals]) {
     for (const key of keys) openProposals.set(key, [...openProposals.get(key) ?? [], number]);
   }
   Object.assign(safety, {
