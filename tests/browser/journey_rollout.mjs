@@ -133,7 +133,7 @@ async function failOnce(page) {
   const { session_id: id } = await api('POST', '/brun-e/start', undefined, USER);
   await api('POST', `/brun-e/sessions/${id}/end`, undefined, USER);
   const line = section(page).getByRole('table', { name: 'Guards' }).getByRole('row', { name: /^Sessions cut short/ });
-  await line.getByText('1 of 1 candidate users').waitFor();
+  await line.getByText('1 of 1 candidate user').waitFor();
   await line.getByText('leans to fine').first().waitFor();
   await line.getByRole('img', { name: 'Sessions cut short: evidence 1, between leaning to fine below 1 and a revert at 200' }).waitFor();
   await section(page).getByRole('img', { name: /^Evidence of harm by guard since/ }).waitFor();
