@@ -77,7 +77,15 @@ enum Command {
     /// Resume a rollout that is held: users, minutes and hours count from now on
     Resume(Step),
     /// Begin the next stage now
-    Advance(Step),
+    ///
+    /// Refused if the rollout has left the stage in the meantime.
+    Advance {
+        #[command(flatten)]
+        step: Step,
+        /// The stage that you read; by default the current one
+        #[arg(long, value_parser = value_parser!(i64).range(1..=10))]
+        stage: Option<i64>,
+    },
     /// Apply the change for everybody now
     Promote(Step),
     /// End a rollout without the change; always possible, also during a freeze
@@ -115,7 +123,7 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
         Command::Preview { rollout } => preview::show(client, output, rollout.number).await,
         Command::Hold(step) => take(step, Action::Hold).await,
         Command::Resume(step) => take(step, Action::Resume).await,
-        Command::Advance(step) => take(step, Action::Advance).await,
+        Command::Advance { step, stage } => take(step, Action::Advance { stage }).await,
         Command::Promote(step) => take(step, Action::Promote).await,
         Command::Revert(step) => take(step, Action::Revert).await,
         Command::EndSessions { rollout, reason } => {

@@ -67,6 +67,13 @@ pub(super) fn next_step(rollout: &Value) -> Option<String> {
             "assignment_off" => &["revert"],
             _ => &["resume", "revert"],
         };
+        if reason == "not_approved" {
+            let edition = &rollout["edition"];
+            return Some(format!(
+                "by another person: brune proposal approve {number} --edition {edition}; then brune rollout resume \
+                 {number} --reason TEXT, or brune rollout revert {number} --reason TEXT"
+            ));
+        }
         let command = |step: &&str| format!("brune rollout {step} {number} --reason TEXT");
         let commands: Vec<_> = steps.iter().map(command).collect();
         return Some(commands.join(", or "));

@@ -42,7 +42,8 @@ export function openRolloutDialog(step, shownRollout) {
     if (step !== 'revert' && stateOf(await fetchJson(path)) !== stateOf(shownRollout)) {
       throw Object.assign(new Error('nothing was sent. Close the dialog, and decide again for the state that the page shows then'), { title: 'The rollout has moved on' });
     }
-    const body = { action: step, reason };
+    // The stage of the text above: two people who advance one stage must not skip the next.
+    const body = step === 'advance' ? { action: step, stage: shownRollout.stage, reason } : { action: step, reason };
     const { data } = await request('POST', path, { body, idempotencyKey: idempotencyKeyOf(body) });
     rememberReason(reason);
     return { text: doneText, rollout: data };
