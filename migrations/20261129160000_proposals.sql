@@ -436,7 +436,8 @@ begin
       using errcode = 'integrity_constraint_violation', hint = 'read the current edition before the verdict';
   end if;
   if new.verdict = 'acknowledge' and subject.bypassed_by is null
-    or new.verdict <> 'acknowledge' and subject.state <> 'open'
+    -- A verdict counts also while the proposal rolls out: the next stage and the promotion need the approvals of then.
+    or new.verdict <> 'acknowledge' and subject.state not in ('open', 'rolling')
   then
     raise exception 'proposal % is %, and takes no verdict `%`', subject.number, subject.state, new.verdict
       using errcode = 'integrity_constraint_violation';

@@ -73,7 +73,9 @@ create function brune_rollout_plan_is_readable(plan jsonb) returns boolean langu
       and jsonb_typeof(plan -> 'guards') = 'array'
     then plan - array['stages', 'guards', 'then', 'max_hours'] = '{}'
       and plan ->> 'then' in ('promote', 'hold')
-      and jsonb_path_exists(plan, 'strict $.max_hours ? (@.type() == "number" && @ >= 1 && @ <= 720 && @.floor() == @)')
+      -- As text, because the service reads no number with a fraction, not even 50.0.
+      and plan ->> 'max_hours' ~ '^[0-9]{1,3}$' and jsonb_typeof(plan -> 'max_hours') = 'number'
+      and (plan ->> 'max_hours')::integer between 1 and 720
       and jsonb_array_length(plan -> 'guards') between 1 and 3
       and (select count(distinct name) = count(*)
           and bool_and(name in ('"start_failed"', '"cut_short"', '"refused"'))
@@ -83,11 +85,15 @@ create function brune_rollout_plan_is_readable(plan jsonb) returns boolean langu
         select from jsonb_array_elements(plan -> 'stages') with ordinality stage
         where jsonb_typeof(stage.value) <> 'object' or stage.value - array['share', 'users', 'minutes'] <> '{}'
           or not jsonb_path_exists(stage.value, 'strict $ ? (
-            @.share.type() == "number" && @.share >= 1 && @.share <= 100 && @.share.floor() == @.share
-            && @.users.type() == "number" && @.users >= 1 && @.users <= 100000 && @.users.floor() == @.users
-            && @.minutes.type() == "number" && @.minutes >= 0 && @.minutes <= 10080 && @.minutes.floor() == @.minutes)')
+            @.share.type() == "number" && @.share >= 1 && @.share <= 100
+            && @.users.type() == "number" && @.users >= 1 && @.users <= 100000
+            && @.minutes.type() == "number" && @.minutes >= 0 && @.minutes <= 10080)')
+          or concat_ws(' ', stage.value ->> 'share', stage.value ->> 'users', stage.value ->> 'minutes') !~ '^[0-9 ]+$'
           or stage.ordinality > 1
             and (stage.value -> 'share') <= (plan -> 'stages' -> (stage.ordinality - 2)::integer -> 'share'))
+      -- A plan whose stages take longer than the rollout may could never end by itself.
+      and (select sum((stage ->> 'minutes')::numeric) from jsonb_array_elements(plan -> 'stages') stage)
+        < (plan ->> 'max_hours')::numeric * 60
     end, false)
 $$;
 
@@ -123,7 +129,7 @@ begin
   then
     raise exception 'proposal % does not have its approvals', subject.number
       using errcode = 'integrity_constraint_violation', constraint = 'brune_proposal_approvals',
-        hint = 'before the begin approve the current edition; later lower the approvals of the settings, or revert';
+        hint = 'approve the current edition, or revert the rollout';
   end if;
   if not exists (select from app_global_setting_schema d where content.edits ? d.key and d.applies = 'new_sessions')
     or exists (select from jsonb_each(content.edits) edit where not edit.value ? 'value')
@@ -160,6 +166,11 @@ begin
       raise exception 'proposal % is applied by the transaction of its revision, and revision % is not of this one',
           old.number, new.applied_revision
         using errcode = 'integrity_constraint_violation';
+    end if;
+    if new.state = 'applied' and (select objections > 0 from brune_proposal_standing(new.id, new.edition)) then
+      raise exception 'somebody objects to proposal %', old.number
+        using errcode = 'integrity_constraint_violation', constraint = 'brune_proposal_approvals',
+          hint = 'wait until the objection is withdrawn by an approval, or revert the rollout';
     end if;
   elsif new.state = 'rolling' and old.state in ('open', 'rolling') then
     perform brune_decision_check(new.step_by, new.step_reason, new.step_request_id);

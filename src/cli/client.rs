@@ -334,6 +334,9 @@ pub(super) fn fix(code: &str) -> Option<&'static str> {
         "rollout_not_running" | "rollout_step_impossible" => {
             Some("`brune rollout status` shows the rollout")
         }
+        "stage_outdated" => {
+            Some("somebody has moved the rollout: read `brune rollout status`, then decide again")
+        }
         "rollout_not_found" => {
             Some("`brune proposal show` prints whether the proposal has a rollout that has begun")
         }

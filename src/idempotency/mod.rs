@@ -96,6 +96,12 @@ pub async fn store(conn: &mut Connection, key: &Key, result: &impl Serialize) ->
     store::delete_expired(conn).await
 }
 
+/// Waits until no other transaction works under `key`, until the transaction ends. For work in several transactions, which
+/// must not lock all writes meanwhile.
+pub async fn lock(conn: &mut Connection, key: &Key) -> sqlx::Result<()> {
+    store::lock_key(conn, key.caller.as_str(), &key.text).await
+}
+
 /// The result of [`run_once`].
 #[derive(Debug, Clone, Copy)]
 pub struct Execution<T> {

@@ -42,6 +42,19 @@ pub(super) async fn lock_writes(conn: &mut Connection) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Locks the key `key` of `caller`, until the transaction ends.
+pub(super) async fn lock_key(conn: &mut Connection, caller: &str, key: &str) -> sqlx::Result<()> {
+    // Advisory, because a key has no row before the first result is stored.
+    sqlx::query!(
+        "select from pg_advisory_xact_lock(hashtextextended($1, hashtext($2)))",
+        caller,
+        key,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Inserts a result, or replaces an expired result.
 pub(super) async fn insert(
     conn: &mut Connection,

@@ -113,6 +113,11 @@ impl RolloutMetrics {
         self.revert_delay.set(gauges.revert_delay.as_secs_f64());
     }
 
+    /// Sets how long the running rollout has been unreadable.
+    pub fn set_unreadable(&self, unreadable: Duration) {
+        self.unreadable.set(unreadable.as_secs_f64());
+    }
+
     /// Sets the evidence of `guard`.
     pub fn set_evidence(&self, guard: &'static str, evidence: f64) {
         self.evidence.get_or_create(&GuardLabels { guard }).set(evidence);

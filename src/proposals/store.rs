@@ -13,6 +13,7 @@ use crate::{
         Applied, Edition, Failure, HeldReason, NewEdition, Plan, Proposal, ProposedValue,
         RevertCause, Rollout, State,
     },
+    rollouts::PlanDraft,
 };
 
 /// A row of `brune_proposal`.
@@ -45,25 +46,38 @@ struct Row {
 
 impl Row {
     /// Returns the rollout of a proposal whose rollout has begun.
-    fn rollout(&self) -> Option<Rollout> {
+    ///
+    /// # Errors
+    /// The reason of the hold, or the cause of the revert, is unknown: a rollout that is held would look as if it ran.
+    fn rollout(&self) -> sqlx::Result<Option<Rollout>> {
+        let held = self.held_reason.as_deref().map(|name| known(name, HeldReason::parse));
+        let cause = self.revert_cause.as_deref().map(|name| known(name, RevertCause::parse));
+        let (held, revert_cause) = (held.transpose()?, cause.transpose()?);
+        Ok(self.rollout_with(held, revert_cause))
+    }
+
+    fn rollout_with(
+        &self,
+        held: Option<HeldReason>,
+        revert_cause: Option<RevertCause>,
+    ) -> Option<Rollout> {
         Some(Rollout {
             stage: self.stage?,
             share_bp: self.share_bp?,
             rolling_since: self.rolling_since?,
             stage_since: self.stage_since?,
             resumed_at: self.resumed_at,
-            held: self.held_reason.as_deref().and_then(HeldReason::parse),
+            held,
             held_since: self.held_since,
-            revert_cause: self.revert_cause.as_deref().and_then(RevertCause::parse),
+            revert_cause,
             step_by: self.step_by.clone().unwrap_or_default(),
             step_reason: self.step_reason.clone().unwrap_or_default(),
         })
     }
 
     fn into_proposal(self) -> sqlx::Result<Proposal> {
-        let unknown = |text: &str| sqlx::Error::Decode(format!("unknown state {text}").into());
-        let state = State::parse(&self.state).ok_or_else(|| unknown(&self.state))?;
-        let rollout = self.rollout();
+        let state = known(&self.state, State::parse)?;
+        let rollout = self.rollout()?;
         Ok(Proposal {
             id: self.id,
             number: self.number,
@@ -82,6 +96,14 @@ impl Row {
             read_at: self.read_at.unwrap_or(self.created_at),
         })
     }
+}
+
+/// Returns the value of the stored name `name`.
+///
+/// # Errors
+/// The name is unknown, perhaps of a newer release.
+fn known<T>(name: &str, parse: impl Fn(&str) -> Option<T>) -> sqlx::Result<T> {
+    parse(name).ok_or_else(|| sqlx::Error::Decode(format!("unknown name {name}").into()))
 }
 
 /// Returns the proposal `number`.
@@ -123,7 +145,7 @@ pub async fn find_edition(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let edits: BTreeMap<String, ProposedValue> = decode(row.edits)?;
-    let plan: Plan = decode(row.plan)?;
+    let plan = decode_plan(row.plan)?;
     let EditionRow { edition, written_by, reason, digest, written_at, .. } = row;
     Ok(Some(Edition { edition, written_by, reason, edits, plan, digest, written_at }))
 }
@@ -141,6 +163,15 @@ struct EditionRow {
 
 fn decode<T: serde::de::DeserializeOwned>(json: Value) -> sqlx::Result<T> {
     serde_json::from_value(json).map_err(|err| sqlx::Error::Decode(err.into()))
+}
+
+/// Reads the plan of an edition. An unreadable rollout is read as a rollout without stages, which every validation refuses:
+/// people can still hold and revert the rollout.
+fn decode_plan(mut json: Value) -> sqlx::Result<Plan> {
+    let rollout = json.as_object_mut().and_then(|members| members.remove("rollout"));
+    let no_stages = || PlanDraft { stages: Some(Vec::new()), ..PlanDraft::default() };
+    let rollout = rollout.map(|rollout| decode(rollout).unwrap_or_else(|_| no_stages()));
+    Ok(Plan { rollout, ..decode(json)? })
 }
 
 fn encode(value: &impl serde::Serialize) -> sqlx::Result<Value> {

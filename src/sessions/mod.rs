@@ -20,8 +20,8 @@ mod what_if;
 pub use eligibility::{Bounds, History, IneligibleReason, User, check_history};
 pub use expiry::{Expiry, SweepResult, expire};
 pub use guards::{
-    AssignmentView, GuardView, HistoryEntry, RolloutError, RolloutForecast, RolloutReport,
-    RolloutWorker, RunningSessions, StageWarning, StepOutcome, UserCounts, end_candidate_sessions,
+    AssignmentView, CandidateEnd, GuardView, HistoryEntry, RolloutError, RolloutForecast, RolloutReport,
+    RolloutWorker, RunningSessions, PreviewWarning, StepOutcome, UserCounts, end_candidate_sessions,
     find_rollout, forecast, guard_rollouts,
 };
 pub use lookup::{End, EndReasonError, EndedBy, LookupError, SessionScope, end, find};

@@ -85,7 +85,7 @@ pub use json_schema::json_schema;
 pub use preview::Preview;
 pub use proposal::{
     Block, DueOutcome, EditionId, Error as ProposalError, HeldView, NewVerdict, Overlap, Person,
-    ProposalChange, ProposalView, ProposedChange, RolloutAction, RolloutEnd, RolloutOutcome,
+    PersonStep, ProposalChange, ProposalView, ProposedChange, RolloutAction, RolloutEnd, RolloutOutcome,
     RolloutPosition, RolloutView, RuleOutcome, RuleStep, apply_due, apply_due_proposals,
     begins_rollout, find_proposal, find_rollout, remind_of_emergencies,
 };

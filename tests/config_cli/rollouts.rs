@@ -72,12 +72,16 @@ async fn a_rollout_is_previewed_begun_held_widened_and_reverted() {
         .ends(0, "the rollout of proposal 1 is held at 10 % of the users (stage 1 of 2): person by ada since ")
         .ends(0, ": to see what happens\n")
         .ends(0, "next: brune rollout resume 1 --reason TEXT, or brune rollout revert 1 --reason TEXT\n");
+    brune(&service, "ada", &["proposal", "list"]).ends(0, "rolling: 10 %, held: person");
     rollout(&service, &["advance", "1", "-r", "to see what happens", "--dry-run"])
         .ends(0, "would advance");
     step(&service, "resume")
         .ends(0, "proposal 1 rolls out to 10 % of the users (stage 1 of 2), waits for ");
     step(&service, "advance").ends(0, "proposal 1 rolls out to 50 % of the users (stage 2 of 2)");
     step(&service, "advance").ends(1, "brune rollout status");
+    // Decided for an earlier stage: somebody was faster.
+    rollout(&service, &["advance", "1", "-r", "to see what happens", "--stage", "1"])
+        .ends(4, "somebody has moved the rollout");
     step(&service, "revert")
         .ends(0, "the rollout of proposal 1 is reverted by ada at ")
         .ends(0, "(person): to see");

@@ -40,11 +40,17 @@ pub(super) async fn list(
     show_rows(output, &header, &rows, &body["proposals"])
 }
 
-/// Describes the state in the list: why a proposal failed, and whether an emergency was acknowledged.
+/// Describes the state in the list: why a proposal failed, how far and why held a rollout is, and whether an emergency was
+/// acknowledged.
 fn listed_state(proposal: &Value) -> String {
     let state = cell(&proposal["state"]);
     if state == "failed" {
         return format!("{state}: {}", cell(&proposal["failure"]));
+    }
+    if state == "rolling" {
+        let share = cell(&proposal["share"]);
+        let hold = proposal["held"].as_str().map_or(String::new(), |why| format!(", held: {why}"));
+        return format!("{state}: {share} %{hold}");
     }
     if proposal["bypassed_by"].is_null() {
         return state;

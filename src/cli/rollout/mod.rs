@@ -50,6 +50,8 @@ struct Rollout {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show a rollout: the share, the users, each guard, and what the next stage waits for
+    ///
+    /// A candidate user counts for a stage when a start of the user in the stage is a minute old. Failures count at once.
     Status {
         #[command(flatten)]
         rollout: Rollout,
@@ -77,7 +79,15 @@ enum Command {
     /// Resume a rollout that is held: users, minutes and hours count from now on
     Resume(Step),
     /// Begin the next stage now
-    Advance(Step),
+    ///
+    /// Refused if the rollout has left the stage in the meantime.
+    Advance {
+        #[command(flatten)]
+        step: Step,
+        /// The stage that you read; by default the current one
+        #[arg(long, value_parser = value_parser!(i64).range(1..=10))]
+        stage: Option<i64>,
+    },
     /// Apply the change for everybody now
     Promote(Step),
     /// End a rollout without the change; always possible, also during a freeze
@@ -115,7 +125,7 @@ async fn execute(client: &Client, arguments: Arguments) -> Result<(), Failure> {
         Command::Preview { rollout } => preview::show(client, output, rollout.number).await,
         Command::Hold(step) => take(step, Action::Hold).await,
         Command::Resume(step) => take(step, Action::Resume).await,
-        Command::Advance(step) => take(step, Action::Advance).await,
+        Command::Advance { step, stage } => take(step, Action::Advance { stage }).await,
         Command::Promote(step) => take(step, Action::Promote).await,
         Command::Revert(step) => take(step, Action::Revert).await,
         Command::EndSessions { rollout, reason } => {

@@ -67,6 +67,13 @@ pub(super) fn next_step(rollout: &Value) -> Option<String> {
             "assignment_off" => &["revert"],
             _ => &["resume", "revert"],
         };
+        if reason == "not_approved" {
+            let edition = &rollout["edition"];
+            return Some(format!(
+                "by another person: brune proposal approve {number} --edition {edition}; then brune rollout resume \
+                 {number} --reason TEXT, or brune rollout revert {number} --reason TEXT"
+            ));
+        }
         let command = |step: &&str| format!("brune rollout {step} {number} --reason TEXT");
         let commands: Vec<_> = steps.iter().map(command).collect();
         return Some(commands.join(", or "));
@@ -184,15 +191,16 @@ fn waits_for(rollout: &Value) -> Option<String> {
     // A condition that is met is not worth a word.
     let count = |name: &str, noun: &str| {
         let count = waits[name].as_f64().filter(|count| *count > 0.0)?;
-        Some(format!("{count} {noun}"))
+        let ending = if count == 1.0 { "" } else { "s" };
+        Some(format!("{count} {noun}{ending}"))
     };
     let names = |name: &str, noun: &str| {
         let names: Vec<_> = waits[name].as_array()?.iter().map(cell).collect();
         (!names.is_empty()).then(|| format!("{noun} {}", names.join(", ")))
     };
     let parts = [
-        count("users", "candidate users"),
-        count("minutes", "minutes"),
+        count("users", "candidate user"),
+        count("minutes", "minute"),
         names("guards", "clear evidence of"),
         names("unreadable", "readable counts of"),
     ];

@@ -18,7 +18,10 @@ use crate::cli::{
 pub(super) enum Action {
     Hold,
     Resume,
-    Advance,
+    /// Begin the stage after `stage`, by default after the current one.
+    Advance {
+        stage: Option<i64>,
+    },
     Promote,
     Revert,
 }
@@ -28,7 +31,7 @@ impl Action {
         match self {
             Self::Hold => "hold",
             Self::Resume => "resume",
-            Self::Advance => "advance",
+            Self::Advance { .. } => "advance",
             Self::Promote => "promote",
             Self::Revert => "revert",
         }
@@ -39,7 +42,7 @@ impl Action {
         match self {
             Self::Hold => "would be held",
             Self::Resume => "would be resumed",
-            Self::Advance => "would advance to the next stage",
+            Self::Advance { .. } => "would advance to the next stage",
             Self::Promote => "would be promoted",
             Self::Revert => "would be reverted",
         }
@@ -54,7 +57,14 @@ pub(super) async fn take(
     reason: &str,
     dry_run: bool,
 ) -> Result<(), Failure> {
-    let body = json!({"action": action.as_str(), "reason": reason});
+    let mut body = json!({"action": action.as_str(), "reason": reason});
+    if let Action::Advance { stage } = action {
+        body["stage"] = match stage {
+            Some(stage) => stage.into(),
+            // Another person may advance the rollout meanwhile: the service then refuses the step.
+            None => client.get(&path_of(number)).await?["stage"].clone(),
+        };
+    }
     let request = client.request(Method::POST, &path_of(number))?;
     let request = request.query(&[("dry_run", dry_run)]).json(&body);
     let rollout = client.send(request).await?.body;
@@ -66,9 +76,6 @@ pub(super) async fn take(
         print(&format!("the rollout of proposal {number} {}", action.in_future()));
         return Ok(());
     }
-    // The response has the stored state only. The step is stored, so an error of the additional request is no error of the
-    // command.
-    let rollout = client.get(&path_of(number)).await.unwrap_or(rollout);
     print(&describe(&rollout));
     if let Some(step) = next_step(&rollout) {
         print(&format!("next: {step}"));

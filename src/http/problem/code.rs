@@ -124,6 +124,8 @@ codes! {
     RolloutStepImpossible "rollout_step_impossible" CONFLICT "Step of the rollout is not possible",
         "Nothing was stored. Read the rollout again. At the last stage, promote instead; only a held rollout can be \
          resumed.";
+    StageOutdated "stage_outdated" CONFLICT "Stage is outdated",
+        "Nothing was stored. The rollout is at the stage `stage` by now: read the rollout again, then decide.";
     FleetOutdated "fleet_outdated" CONFLICT "Instance runs an older release",
         "Nothing was stored. `instances` lists the running instances that could not read the new data. \
          Replace these instances, then try again.";

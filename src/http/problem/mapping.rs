@@ -171,7 +171,7 @@ impl From<settings::ProposalError> for Problem {
                 .with_members(Members { applied_revision: revision, ..Members::default() }),
             E::NoEmergency => Self::new(Code::ValidationFailed, detail.clone())
                 .with_errors(FieldError::at("/verdict", "no_emergency", detail)),
-            E::SelfApproval => Self::new(Code::SelfApproval, detail),
+            E::SelfApproval | E::OwnRollout => Self::new(Code::SelfApproval, detail),
             E::NotApproved(status) => Self::new(Code::NotApproved, detail)
                 .with_members(Members { standing: Some(*status), ..Members::default() }),
             E::NotDue(at) => Self::new(Code::ProposalNotDue, detail)
@@ -184,6 +184,8 @@ impl From<settings::ProposalError> for Problem {
             E::RolloutNotRunning(_) => Self::new(Code::RolloutNotRunning, detail),
             E::RolloutNotFound(_) => Self::new(Code::RolloutNotFound, detail),
             E::StepNotPossible(_) => Self::new(Code::RolloutStepImpossible, detail),
+            E::StageOutdated(stage) => Self::new(Code::StageOutdated, detail)
+                .with_members(Members { stage: Some(stage), ..Members::default() }),
             E::NothingChanges => Self::new(Code::ValidationFailed, detail.clone())
                 .with_errors(FieldError::at("/changes", "nothing_changes", detail)),
             E::SecretInNote(kind) => Self::new(Code::SecretLike, detail)

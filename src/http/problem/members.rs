@@ -47,6 +47,9 @@ pub(super) struct Members {
     /// With `proposal_closed`: the revision, if applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) applied_revision: Option<i64>,
+    /// With `stage_outdated`: the current stage of the rollout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stage: Option<i16>,
     /// With `change_frozen` and `proposal_not_due`: the end of the wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<DateTime<Utc>>,

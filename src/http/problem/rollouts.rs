@@ -11,6 +11,7 @@ impl From<RolloutError> for Problem {
         match err {
             // The same code as before the begin of a rollout: in both cases there is nothing to show.
             RolloutError::NotPlanned(_) => Self::new(Code::RolloutNotFound, detail),
+            RolloutError::Idempotency(_) => Self::new(Code::IdempotencyKeyReused, detail),
             RolloutError::Proposal(err) => err.into(),
             RolloutError::Database(err) => err.into(),
         }

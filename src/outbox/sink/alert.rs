@@ -280,6 +280,29 @@ fn instance_text(state: &str, has_sessions: bool) -> String {
     }
 }
 
+/// Describes the counts and the evidence of each guard that the rule saw; of a revert by a guard only the guards that
+/// proved harm.
+fn guard_facts(payload: &Value) -> impl Iterator<Item = String> {
+    let evidence = &payload["evidence"];
+    let threshold = evidence["reverts_at"].as_f64();
+    let is_revert = payload["cause"] == "guard";
+    let guards = evidence["guards"].as_array().into_iter().flatten();
+    guards.filter_map(move |guard| {
+        let name = guard["guard"].as_str()?;
+        // Null counts could not be read.
+        let (seen, limit) = (guard["evidence"].as_f64()?, threshold?);
+        (!is_revert || seen >= limit).then(|| {
+            let (candidate, control) = (&guard["candidate"], &guard["control"]);
+            // Above, the text would have hundreds of digits.
+            let seen = seen.min(1e15);
+            format!(
+                "{name}: {candidate} failing candidate users, {control} of the control; evidence {seen:.1}, reverts at \
+                 {limit:.0}"
+            )
+        })
+    })
+}
+
 fn facts(message: &Message) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     for (name, member) in [
@@ -290,13 +313,13 @@ fn facts(message: &Message) -> Vec<(&'static str, String)> {
         ("Until", "until"),
         ("Held because", "held"),
         ("Reverted by", "cause"),
-        ("Guard", "guard"),
         ("Drained by", "drained_by"),
     ] {
         if let Some(text) = message.payload[member].as_str() {
             facts.push((name, text.to_owned()));
         }
     }
+    facts.extend(guard_facts(&message.payload).map(|text| ("Guard", text)));
     if let Some(count) = message.older_sessions {
         facts.push(("Active sessions on older settings", count.to_string()));
     }

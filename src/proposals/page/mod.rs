@@ -68,6 +68,15 @@ pub struct Summary {
     /// Why the proposal failed: `stale`, `invalid`, `missed`, `not_approved` or `predecessor`.
     #[schema(required)]
     pub failure: Option<String>,
+    /// The share of the users with the proposed values in percent; null without a rollout, after the end the last share.
+    #[schema(required)]
+    pub share: Option<i32>,
+    /// The stage of the rollout, from 1; null without a rollout.
+    #[schema(required)]
+    pub stage: Option<i16>,
+    /// Why the rollout is held; null if not held.
+    #[schema(required)]
+    pub held: Option<String>,
     /// The number of approvals that the settings of the current edition need today.
     pub needed: i16,
     /// The number of people who approve the current edition.

@@ -32,7 +32,8 @@ pub(super) async fn summaries(
 ) -> sqlx::Result<Vec<Summary>> {
     let mut query = QueryBuilder::<Postgres>::new(
         "select number, state, edition, reason, array(select jsonb_object_keys(edits)) as keys, created_by, \
-         created_at, due_at, bypassed_by, applied_revision, ended_at, failure, needed, approvals, objections, \
+         created_at, due_at, bypassed_by, applied_revision, ended_at, failure, share_bp / 100 as share, \
+         stage, case when state = 'rolling' then held_reason end as held, needed, approvals, objections, \
          is_acknowledged as acknowledged from (",
     );
     match &filter.waiting_for {

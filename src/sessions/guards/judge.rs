@@ -231,6 +231,7 @@ mod tests {
             plan: PlanDraft::default().validate(&Guard::defaults(true), "").unwrap(),
             stage_since: DateTime::UNIX_EPOCH,
             resumed_at: None,
+            ended_at: None,
             held: None,
             stage_minutes: 10,
             total_minutes: 10,

@@ -27,8 +27,8 @@ mod view;
 mod worker;
 
 pub use counts::UserCounts;
-pub use end::end_candidate_sessions;
-pub use forecast::{RolloutForecast, StageWarning, forecast};
+pub use end::{CandidateEnd, end_candidate_sessions};
+pub use forecast::{RolloutForecast, PreviewWarning, forecast};
 pub use history::HistoryEntry;
 pub use rollout::RolloutError;
 pub use view::{AssignmentView, GuardView, RolloutReport, RunningSessions, find_rollout};

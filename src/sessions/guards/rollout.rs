@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     database::TransactionError,
+    idempotency,
     proposals::HeldReason,
     rollouts::{Plan, Share},
     settings::{ProposalError, RolloutPosition},
@@ -25,6 +26,8 @@ pub(super) struct Rollout {
     pub(super) plan: Plan,
     pub(super) stage_since: DateTime<Utc>,
     pub(super) resumed_at: Option<DateTime<Utc>>,
+    /// The end. Later failures of the sessions that still run are not counted: the counts stay as the decision saw them.
+    pub(super) ended_at: Option<DateTime<Utc>>,
     pub(super) held: Option<HeldReason>,
     /// Whole minutes since the stage began or was resumed, by the database's clock.
     pub(super) stage_minutes: u32,
@@ -61,6 +64,9 @@ pub enum RolloutError {
     /// The proposal plans no rollout.
     #[error("proposal {0} plans no rollout")]
     NotPlanned(i64),
+    /// The idempotency key belongs to another request.
+    #[error(transparent)]
+    Idempotency(#[from] idempotency::Reused),
     /// The rollout cannot be read: there is none, or the database failed.
     #[error(transparent)]
     Proposal(#[from] ProposalError),

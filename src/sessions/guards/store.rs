@@ -26,6 +26,7 @@ struct Row {
     plan: Option<Value>,
     stage_since: DateTime<Utc>,
     resumed_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
     held_reason: Option<String>,
     stage_minutes: i64,
     total_minutes: i64,
@@ -47,6 +48,7 @@ impl Row {
             plan: plan(self.plan)?,
             stage_since: self.stage_since,
             resumed_at: self.resumed_at,
+            ended_at: self.ended_at,
             held: reason.transpose()?,
             stage_minutes: whole(self.stage_minutes),
             total_minutes: whole(self.total_minutes),
@@ -99,7 +101,8 @@ pub(super) async fn find(conn: &mut Connection, number: i64) -> sqlx::Result<Opt
         Row,
         r#"
         select p.id, p.number, p.state = 'rolling' as "is_rolling!", p.stage as "stage!", p.share_bp as "share_bp!",
-          e.plan -> 'rollout' as plan, p.stage_since as "stage_since!", p.resumed_at, p.held_reason,
+          e.plan -> 'rollout' as plan, p.stage_since as "stage_since!", p.resumed_at,
+          p.ended_at, p.held_reason,
           floor(extract(epoch from clock_timestamp() - greatest(p.stage_since, p.resumed_at)) / 60)::bigint
             as "stage_minutes!",
           floor(extract(epoch from clock_timestamp() - greatest(p.rolling_since, p.resumed_at)) / 60)::bigint
@@ -138,14 +141,18 @@ pub(super) async fn fail_abandoned_starts(
     Ok(result.rows_affected())
 }
 
-/// Counts the failing users of a rollout.
-pub(super) async fn failures(conn: &mut Connection, proposal: Uuid) -> sqlx::Result<Failures> {
+/// Counts the failing users of a rollout, of an ended one until the end.
+pub(super) async fn failures(
+    conn: &mut Connection,
+    rollout: &Rollout,
+) -> sqlx::Result<Failures> {
     let rows = sqlx::query!(
         r#"
         select guard, candidate, share_bp, count(*) as "users!" from brune_rollout_failure
-        where proposal = $1 group by guard, candidate, share_bp
+        where proposal = $1 and ($2::timestamptz is null or at <= $2) group by guard, candidate, share_bp
         "#,
-        proposal,
+        rollout.id,
+        rollout.ended_at,
     )
     .fetch_all(conn)
     .await?;
@@ -157,17 +164,18 @@ pub(super) async fn failures(conn: &mut Connection, proposal: Uuid) -> sqlx::Res
     Ok(failures)
 }
 
-/// Returns the newest failing users of a rollout, oldest first.
+/// Returns the newest failing users of a rollout, of an ended one until the end, oldest first.
 pub(super) async fn newest_failures(
     conn: &mut Connection,
-    proposal: Uuid,
+    rollout: &Rollout,
 ) -> sqlx::Result<Vec<Failure>> {
     let rows = sqlx::query!(
         r#"
         select guard, candidate, share_bp, at from brune_rollout_failure
-        where proposal = $1 order by at desc, guard, user_id limit $2
+        where proposal = $1 and ($2::timestamptz is null or at <= $2) order by at desc, guard, user_id limit $3
         "#,
-        proposal,
+        rollout.id,
+        rollout.ended_at,
         history::MAX_ENTRIES,
     )
     .fetch_all(conn)
@@ -184,24 +192,23 @@ pub(super) async fn newest_failures(
     failures.collect()
 }
 
-/// Counts the users of a rollout at their first start or refusal, and the candidate users since `stage_since` whose start
-/// is at least a minute old.
-pub(super) async fn users(
-    conn: &mut Connection,
-    proposal: Uuid,
-    stage_since: DateTime<Utc>,
-) -> sqlx::Result<Users> {
+/// Counts the users of a rollout at their first start or refusal, and the candidate users of the stage whose start is at
+/// least a minute old; of an ended rollout until the end.
+pub(super) async fn users(conn: &mut Connection, rollout: &Rollout) -> sqlx::Result<Users> {
     // Refused users are read from the failures: the table has each user once, and no row is ever deleted.
     let rows = sqlx::query!(
         r#"
         with starts as (
-          select user_id, started_at as at, candidate, share_bp from brune_session where proposal = $1
+          select user_id, started_at as at, candidate, share_bp from brune_session
+          where proposal = $1 and ($2::timestamptz is null or started_at <= $2)
           union all
-          select user_id, at, candidate, share_bp from brune_rollout_failure where proposal = $1 and guard = 'refused'),
+          select user_id, at, candidate, share_bp from brune_rollout_failure
+          where proposal = $1 and guard = 'refused' and ($2::timestamptz is null or at <= $2)),
         users as (select distinct on (user_id) candidate, share_bp from starts order by user_id, at)
         select candidate as "candidate!", share_bp as "share_bp!", count(*) as "users!" from users group by 1, 2
         "#,
-        proposal,
+        rollout.id,
+        rollout.ended_at,
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -213,11 +220,12 @@ pub(super) async fn users(
         select count(*) as "users!" from (
           select from brune_session
           where proposal = $1 and candidate and started_at >= $2
-            and started_at <= clock_timestamp() - interval '60 s'
+            and started_at <= least(clock_timestamp(), $3) - interval '60 s'
           group by user_id) users
         "#,
-        proposal,
-        stage_since,
+        rollout.id,
+        rollout.counts_from(),
+        rollout.ended_at,
     )
     .fetch_one(conn)
     .await?;
@@ -275,8 +283,8 @@ pub(super) async fn end_candidate_sessions(
     .await
 }
 
-/// Returns the beginning of the period of a preview: `hours` ago, or later if more than `max_attempts` attempts would have
-/// to be read.
+/// Returns the beginning of the period of a preview: the first attempt of the last `hours`, or a later one if more than
+/// `max_attempts` attempts would have to be read. Without attempts, `hours` ago.
 pub(super) async fn traffic_since(
     conn: &mut Connection,
     hours: i32,
@@ -290,8 +298,10 @@ pub(super) async fn traffic_since(
           select started_at as at from brune_session where started_at >= (select since from period)
           union all
           select at from brune_start_refused where at >= (select since from period))
+        -- Hours before the first attempt say nothing about the traffic: the service may be younger than the period.
         select coalesce(case when (select count(*) from attempts) > $2 then
-          (select at from attempts order by at desc offset $2 limit 1) end, since) as "since!"
+          (select at from attempts order by at desc offset $2 limit 1) end,
+          (select min(at) from attempts where at <= statement_timestamp()), since) as "since!"
         from period
         "#,
         hours,

@@ -71,7 +71,8 @@ pub struct RolloutReport {
     /// The stored state.
     #[serde(flatten)]
     pub rollout: RolloutView,
-    /// The distinct users; null if they could not be counted.
+    /// The distinct users; null if they could not be counted. Users, guards and history of an ended rollout are those until
+    /// its end.
     #[schema(required)]
     pub users: Option<UserCounts>,
     /// Every guard, also those that judge nothing.
@@ -87,6 +88,21 @@ pub struct RolloutReport {
     pub history: Vec<HistoryEntry>,
 }
 
+impl RolloutReport {
+    /// Returns the report of a rollout that the rule cannot read.
+    fn without_counts(rollout: RolloutView) -> Self {
+        Self {
+            rollout,
+            users: None,
+            guards: Vec::new(),
+            assignment: AssignmentView { evidence: None, holds_at: ASSIGNMENT_THRESHOLD },
+            waits_for: WaitsFor::default(),
+            running: None,
+            history: Vec::new(),
+        }
+    }
+}
+
 /// Reads the rollout of the proposal `number`.
 ///
 /// Counts that cannot be read are null: the state is shown in any case, since a person may want to revert.
@@ -99,7 +115,14 @@ pub async fn find_rollout(
     number: i64,
 ) -> Result<RolloutReport, RolloutError> {
     let view = settings::find_rollout(writer, number).await?;
-    let rollout = find_begun(pool, number).await?;
+    let rollout = match find_begun(pool, number).await {
+        // The plan, by SQL: the rule cannot judge such a rollout, but a person can revert it.
+        Err(RolloutError::Database(err)) if err.is_unreadable() => {
+            warn!(error = %err, proposal = number, "a rollout is unreadable");
+            return Ok(RolloutReport::without_counts(view));
+        }
+        rollout => rollout?,
+    };
     // Separate statements at the same time: a statement that fails or takes long must not hide the other counts.
     let (failures, users, running) = tokio::join!(
         read_failures(pool, &rollout),
@@ -154,8 +177,8 @@ async fn read_failures(
     let mut transaction = Transaction::begin_reading(pool, deadline).await?;
     let conn = transaction.conn();
     let read = async {
-        let failures = store::failures(conn, rollout.id).await?;
-        Ok((failures, store::newest_failures(conn, rollout.id).await?))
+        let failures = store::failures(conn, rollout).await?;
+        Ok((failures, store::newest_failures(conn, rollout).await?))
     };
     let result = deadline.within(read).await;
     transaction.finish(result, OnSuccess::Rollback).await
@@ -163,8 +186,7 @@ async fn read_failures(
 
 /// Counts the users.
 pub(super) async fn read_users(pool: &Pool, rollout: &Rollout) -> Result<Users, TransactionError> {
-    let since = rollout.counts_from();
-    database::read_with_retry(pool, async |conn| store::users(conn, rollout.id, since).await).await
+    database::read_with_retry(pool, async |conn| store::users(conn, rollout).await).await
 }
 
 /// Returns the read counts, or logs why the counts could not be read.

@@ -13,14 +13,17 @@ use crate::{
     clock::jittered,
     database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::{Metrics, RolloutGauges},
-    proposals,
+    proposals::{self, HeldReason},
     rollouts::Guard,
     sessions::guards::{
         judge::{NextStep, Reading, Validity},
         rollout::Rollout,
         step, store, view,
     },
-    settings::{self, GlobalSettingsService, ProposalError, RuleOutcome, SettingsWriter},
+    settings::{
+        self, GlobalSettingsService, ProposalError, RolloutPosition, RuleOutcome, RuleStep,
+        SettingsWriter,
+    },
 };
 
 /// A revert that fails for longer is an error in the log.
@@ -34,9 +37,6 @@ const UNREADABLE_PATIENCE: Duration = Duration::from_mins(5);
 
 /// The pause between two counts of the users, as a multiple of the duration of a count.
 const COUNT_PAUSE_FACTOR: u32 = 20;
-
-/// The longest pause between two counts of the users.
-const MAX_COUNT_PAUSE: Duration = Duration::from_mins(1);
 
 /// The result of a look at the running rollout.
 #[derive(Debug)]
@@ -111,14 +111,15 @@ impl RolloutWorker {
             let Some(number) = proposals::rolling_number(conn).await? else { return Ok(None) };
             store::find(conn, number).await
         };
-        let Some(rollout) = database::read_with_retry(&self.pool, find).await? else {
-            self.forget();
-            return Ok(StepOutcome::Idle);
+        let rollout = match database::read_with_retry(&self.pool, find).await {
+            Ok(Some(rollout)) => rollout,
+            Ok(None) => {
+                self.forget();
+                return Ok(StepOutcome::Idle);
+            }
+            Err(err) => return self.look_at_unreadable(err).await,
         };
-        // Errors of an earlier rollout say nothing about the next rollout.
-        if self.memory.proposal != Some(rollout.id) {
-            self.memory = Memory { proposal: Some(rollout.id), ..Memory::default() };
-        }
+        self.remember(rollout.id);
         let reading = self.read(&rollout, counts_users).await;
         let next = reading.next_step(&rollout);
         // Other instances may decide the same: only one finds the rollout unchanged under the lock.
@@ -129,6 +130,59 @@ impl RolloutWorker {
         self.note_revert(&rollout, next.as_ref(), &outcome);
         self.set_gauges(&rollout, &reading);
         Ok(outcome)
+    }
+
+    /// Counts the time for which the row or the plan of the rollout has been unreadable, and holds the rollout after the
+    /// patience.
+    ///
+    /// # Errors
+    /// `error`, if the proposal cannot be read either, which is so during an outage of the database.
+    async fn look_at_unreadable(
+        &mut self,
+        error: TransactionError,
+    ) -> Result<StepOutcome, TransactionError> {
+        let find = async |conn: &mut Connection| {
+            let Some(number) = proposals::rolling_number(conn).await? else { return Ok(None) };
+            proposals::find(conn, number).await
+        };
+        let found = database::read_with_retry(&self.pool, find).await.ok().flatten();
+        if let Some(proposal) = &found {
+            self.remember(proposal.id);
+        }
+        // An outage of the database is no unreadable rollout: nothing has to be decided afterwards.
+        if found.is_some() || error.is_unreadable() {
+            self.note_errors(Some(&error), false);
+            self.metrics.rollouts().set_unreadable(self.unreadable_for());
+        }
+        let Some(position) = found.as_ref().and_then(RolloutPosition::of) else {
+            return Err(error);
+        };
+        if self.unreadable_for() < self.unreadable_patience || position.held.is_some() {
+            return Ok(StepOutcome::Stays);
+        }
+        let hold = RuleStep::Hold(HeldReason::Unreadable);
+        let reason = "the rollout could not be read for 5 minutes";
+        Ok(match self.writer.follow_rollout_rule(position, hold, reason, None).await {
+            Ok(RuleOutcome::Taken | RuleOutcome::Held(_)) => {
+                warn!(proposal = position.number, %error, "an unreadable rollout is held");
+                self.metrics.rollouts().record_step("held");
+                StepOutcome::Taken("held")
+            }
+            Ok(RuleOutcome::Outdated | RuleOutcome::Frozen) => StepOutcome::Superseded,
+            Err(err) => StepOutcome::Failed(err),
+        })
+    }
+
+    /// Returns for how long the rollout has been unreadable.
+    fn unreadable_for(&self) -> Duration {
+        self.memory.unreadable_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn remember(&mut self, proposal: Uuid) {
+        // Errors of an earlier rollout say nothing about the next rollout.
+        if self.memory.proposal != Some(proposal) {
+            self.memory = Memory { proposal: Some(proposal), ..Memory::default() };
+        }
     }
 
     fn forget(&mut self) {
@@ -146,7 +200,7 @@ impl RolloutWorker {
         let mark_result =
             database::execute_autocommit(&self.pool, Deadline::standard(), mark).await;
         // Even if the mark failed: the failures of before may be enough for a revert.
-        let count = async |conn: &mut Connection| store::failures(conn, rollout.id).await;
+        let count = async |conn: &mut Connection| store::failures(conn, rollout).await;
         let failures = database::read_with_retry(&self.pool, count).await;
         let users = if counts_users {
             let start = Instant::now();
@@ -225,21 +279,33 @@ impl RolloutWorker {
             Ok(RuleOutcome::Frozen) => StepOutcome::Frozen,
             Err(err) => StepOutcome::Failed(err),
         };
-        self.report(rollout, next, &outcome);
+        self.report(rollout, reading, next, &outcome);
         outcome
     }
 }
 
 impl RolloutWorker {
     /// Logs and counts the outcome of `next`.
-    fn report(&mut self, rollout: &Rollout, next: &NextStep, outcome: &StepOutcome) {
+    fn report(
+        &mut self,
+        rollout: &Rollout,
+        reading: &Reading,
+        next: &NextStep,
+        outcome: &StepOutcome,
+    ) {
         let (proposal, stage) = (rollout.number, rollout.stage);
         let step = next.event();
         // A step that was possible ends the backoff of an earlier one.
         self.memory.retry_at = None;
         let name = match outcome {
             StepOutcome::Taken(step) => {
-                info!(proposal, stage, step, "the rule took a step of the rollout");
+                let reason = reading.reason(rollout, next);
+                let counts = reading.evidence(rollout);
+                if matches!(*step, "reverted" | "held") {
+                    warn!(proposal, stage, step, reason, %counts, "the rule took a step of the rollout");
+                } else {
+                    info!(proposal, stage, step, reason, %counts, "the rule took a step of the rollout");
+                }
                 step
             }
             StepOutcome::Failed(err) => {
@@ -300,7 +366,8 @@ impl RolloutWorker {
     /// Returns the pause until the users are counted again: counting takes a small share of the database's time, however
     /// many sessions a rollout has.
     fn count_pause(&self) -> Duration {
-        (self.memory.count_duration * COUNT_PAUSE_FACTOR).min(MAX_COUNT_PAUSE)
+        // No upper bound: the deadline of a query bounds the duration, and a stage can wait for a minute or two.
+        self.memory.count_duration * COUNT_PAUSE_FACTOR
     }
 }
 

@@ -227,6 +227,10 @@ impl Step for GiveVerdict<'_> {
             return Err(outdated(content));
         }
         require_verdict_allowed(&proposal, verdict)?;
+        // A rollout that runs ends by its own steps.
+        if applies {
+            require_state(&proposal, &[State::Open])?;
+        }
         let person = self.person.user.as_str();
         if verdict != VerdictKind::Object && proposals::is_author(conn, proposal.id, person).await?
         {
@@ -310,11 +314,13 @@ fn outdated(content: Edition) -> Error {
     Error::EditionOutdated { edition: content.edition, written_by: content.written_by }
 }
 
-/// Requires an emergency for an acknowledgement, and an open proposal for other verdicts.
+/// Requires an emergency for an acknowledgement, and a proposal that is open or rolls out for other verdicts.
 fn require_verdict_allowed(proposal: &Proposal, verdict: VerdictKind) -> Result<(), Error> {
     match verdict {
         VerdictKind::Acknowledge if proposal.bypassed_by.is_some() => Ok(()),
         VerdictKind::Acknowledge => Err(Error::NoEmergency),
-        VerdictKind::Approve | VerdictKind::Object => require_state(proposal, &[State::Open]),
+        VerdictKind::Approve | VerdictKind::Object => {
+            require_state(proposal, &[State::Open, State::Rolling])
+        }
     }
 }

@@ -253,6 +253,7 @@ fn failure_of(err: Error) -> Result<Failure, Error> {
         Error::Predecessor(..) => Ok(Failure::Predecessor),
         Error::NothingChanges | Error::Change(ChangeError::Stale(_)) => Ok(Failure::Stale),
         Error::NotRollable(_)
+        | Error::Plan { .. }
         | Error::Change(
             ChangeError::Invalid(_) | ChangeError::Locked(_) | ChangeError::SecretLike(_),
         ) => Ok(Failure::Invalid),

@@ -46,6 +46,12 @@ pub enum Error {
     /// An author approves or acknowledges the own proposal.
     #[error("a person who wrote an edition of the proposal cannot approve or acknowledge it")]
     SelfApproval,
+    /// An author of the proposal would give the own change to more users.
+    #[error(
+        "a person who wrote an edition of the proposal can neither advance nor promote its rollout, because a setting \
+         needs approvals"
+    )]
+    OwnRollout,
     /// Approvals are missing, or somebody objects.
     #[error("{} of {} approvals, {} objections", .0.approvals.len(), .0.needed, .0.objections.len())]
     NotApproved(Box<ApprovalStatus>),
@@ -78,6 +84,9 @@ pub enum Error {
     /// The state of the rollout does not permit the step.
     #[error("{0}")]
     StepNotPossible(&'static str),
+    /// The step was decided for another stage than the current one.
+    #[error("the rollout is at stage {0}")]
+    StageOutdated(i16),
     /// Every proposed value is the current one.
     #[error("every proposed value is the current value")]
     NothingChanges,

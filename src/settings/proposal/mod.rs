@@ -23,7 +23,7 @@ pub use due::{DueOutcome, apply_due, apply_due_proposals};
 pub use error::Error;
 pub use remind::remind_of_emergencies;
 pub use rollout::{
-    HeldView, RolloutAction, RolloutEnd, RolloutOutcome, RolloutPosition, RolloutView, RuleOutcome,
+    HeldView, PersonStep, RolloutAction, RolloutEnd, RolloutOutcome, RolloutPosition, RolloutView, RuleOutcome,
     RuleStep, begins_rollout, find_rollout,
 };
 pub use step::Person;

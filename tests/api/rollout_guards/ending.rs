@@ -4,7 +4,7 @@ use brune::outbox::{Subscription, Topic};
 use serde_json::json;
 
 use super::{PROMPT_VERSION, begin, end, find, guard, post, short, start_many, step};
-use crate::support::{Instance, TestApp, psql, services::Services};
+use crate::support::{Instance, TestApp, admin, psql, services::Services};
 
 fn path(number: i64) -> String {
     format!("/admin/proposals/{number}/rollout/end-sessions")
@@ -50,4 +50,20 @@ async fn a_reason_is_required_and_holds_no_secret() {
     let body = json!({"reason": "as agreed"});
     post(&app.instance, &path(99), &body).await.problem(404, "rollout_not_found");
     assert_eq!(find(&app.instance, number).await["running"]["sessions"], 1);
+}
+
+#[tokio::test]
+async fn requests_with_one_key_have_one_result() {
+    let app = TestApp::new().await;
+    let number = begin(&app.instance, &[(PROMPT_VERSION, json!("7"))], short()).await;
+    start_many(&app, number, true, 4).await;
+    let send = async |reason: &str| {
+        let call = app.instance.post(&path(number)).bearer(&admin("ana"));
+        call.header("idempotency-key", "once").json(&json!({"reason": reason})).send().await
+    };
+    let tries = (0..6).map(|_| send("the prompt insults people"));
+    for reply in futures_util::future::join_all(tries).await {
+        assert_eq!(reply.ok(), json!({"ended": 4}));
+    }
+    send("another reason").await.problem(422, "idempotency_key_reused");
 }

@@ -60,7 +60,11 @@ async fn propose(instance: &Instance, changes: &[(&str, Value)], plan: Value) ->
 /// Takes a step of a rollout as a person.
 async fn step(instance: &Instance, number: i64, action: &str) -> Value {
     let path = format!("/admin/proposals/{number}/rollout");
-    post(instance, &path, &json!({"action": action, "reason": "as agreed"})).await.ok()
+    let mut body = json!({"action": action, "reason": "as agreed"});
+    if action == "advance" {
+        body["stage"] = find(instance, number).await["stage"].clone();
+    }
+    post(instance, &path, &body).await.ok()
 }
 
 /// The document of a rollout.

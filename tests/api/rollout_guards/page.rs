@@ -117,3 +117,23 @@ async fn metrics_show_the_rollout_and_no_ids() {
     look(&app.instance).await;
     assert!(text().await.contains("brune_rollout_stage 0\n"));
 }
+
+#[tokio::test]
+async fn an_ended_rollout_keeps_the_counts_of_its_end() {
+    let app = TestApp::new().await;
+    let number = begin(&app.instance, &[(PROMPT_VERSION, json!("7"))], short()).await;
+    let sessions = start_many(&app, number, true, 3).await;
+    end(&app.instance, &sessions[0]).await;
+    let ended = step(&app.instance, number, "revert").await;
+    let counted = |rollout: &Value| {
+        json!([rollout["users"], rollout["guards"], rollout["assignment"], rollout["history"]])
+    };
+    assert_eq!(guard(&ended, "cut_short")["candidate"], 1, "{ended}");
+    // Sessions outlive the rollout, and fail afterwards.
+    end(&app.instance, &sessions[1]).await;
+    end(&app.instance, &sessions[2]).await;
+    let later = find(&app.instance, number).await;
+    assert_eq!(counted(&later), counted(&ended));
+    assert_eq!((&ended["running"]["sessions"], &later["running"]["sessions"]), (&json!(2), &json!(0)));
+    assert_eq!(later["history"].as_array().unwrap().len(), 1);
+}

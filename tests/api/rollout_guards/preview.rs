@@ -51,12 +51,13 @@ async fn a_stage_that_never_ends_is_a_warning() {
     let preview = preview(&app, number).await;
     assert_eq!(preview["users"], 2, "{preview}");
     let warnings = preview["warnings"].as_array().unwrap();
-    assert_eq!(warnings.len(), 2, "{preview}");
+    let codes: Vec<_> = warnings.iter().map(|warning| &warning["code"]).collect();
+    assert_eq!(codes, ["little_traffic", "stage_unreachable", "stage_unreachable"], "{preview}");
     assert_eq!(
-        (&warnings[0]["code"], &warnings[0]["stage"]),
-        (&json!("stage_unreachable"), &json!(1))
+        (&warnings[0]["stage"], &warnings[1]["stage"]),
+        (&Value::Null, &json!(1))
     );
-    assert!(warnings[1]["detail"].as_str().unwrap().contains("72 hours"), "{preview}");
+    assert!(warnings[2]["detail"].as_str().unwrap().contains("72 hours"), "{preview}");
 }
 
 #[tokio::test]
@@ -67,4 +68,36 @@ async fn a_change_for_everybody_has_no_preview() {
     super::post(&app.instance, "/admin/proposals", &body).await.ok();
     let call = app.instance.get("/admin/proposals/1/rollout/preview").bearer(&admin("reader"));
     call.send().await.problem(404, "rollout_not_found");
+}
+
+#[tokio::test]
+async fn hours_before_the_first_start_are_no_traffic() {
+    let app = TestApp::new().await;
+    // A service that began to run three hours ago.
+    let sql = "insert into brune_session (id, user_id, started_at, expires_at, ended_at, settings_revision, prompt_id,
+           prompt_version, model, session_max_minutes, status)
+         select gen_random_uuid(), 'user-' || n, at, at + interval '30 minutes', at + interval '20 minutes', 1, 'p', '1',
+           'm', 30, 'ended'
+         from generate_series(0, 3599) n, lateral (select clock_timestamp() - interval '3 seconds' * (3600 - n) as at) t";
+    run_as_superuser(&app, sql).await;
+    let number = propose(&app.instance, &[(PROMPT_VERSION, json!("7"))], json!({})).await;
+    let preview = preview(&app, number).await;
+    let hours = preview["stages"][0]["hours"].as_f64().unwrap();
+    assert!((0.3..0.6).contains(&hours), "500 users at 1,200 an hour: {preview}");
+    let all_fail = &preview["rows"][3];
+    assert!(all_fail["reverted"].as_f64().unwrap() > 0.99, "{preview}");
+    let codes: Vec<_> =
+        preview["warnings"].as_array().unwrap().iter().map(|warning| &warning["code"]).collect();
+    assert_eq!(codes, ["little_traffic"], "{preview}");
+}
+
+#[tokio::test]
+async fn a_plan_with_too_many_users_to_simulate_says_so() {
+    let app = TestApp::new().await;
+    fill_a_week(&app).await;
+    let plan = json!({"stages": [{"share": 1, "users": 100_000, "minutes": 0}], "max_hours": 720});
+    let number = propose(&app.instance, &[(PROMPT_VERSION, json!("7"))], plan).await;
+    let preview = preview(&app, number).await;
+    assert_eq!(preview["rows"], json!([]), "{preview}");
+    assert_eq!(preview["warnings"][0]["code"], "not_simulated", "{preview}");
 }

@@ -138,3 +138,28 @@ async fn abandoned_starts_that_cannot_be_marked_widen_nothing() {
     run_as_superuser(&app, "grant update on brune_session to brune_service").await;
     assert_eq!(find(&app.instance, number).await["stage"], 1);
 }
+
+#[tokio::test]
+async fn a_rollout_whose_plan_is_unreadable_is_held_and_can_be_reverted() {
+    let app = TestApp::new().await;
+    let number = begin(&app.instance, &[(PROMPT_VERSION, json!("7"))], short()).await;
+    start_many(&app, number, true, 2).await;
+    // Only a superuser can store such a plan.
+    let sql = "begin; set local session_replication_role = replica;
+        update brune_proposal_edition set plan = jsonb_set(plan, '{rollout,stages,0,share}', '10.0'); commit";
+    run_as_superuser(&app, sql).await;
+    let mut worker = app.instance.rollout_worker();
+    assert_stays(&look_again(&mut worker).await);
+    assert_stays(&look_again(&mut worker).await);
+    let gauge = "brune_rollout_unreadable_seconds";
+    let text = app.instance.get("/metrics").send().await.text;
+    assert!(!text.contains(&format!("{gauge} 0.0\n")) && text.contains(gauge), "{text}");
+    let rollout = find(&app.instance, number).await;
+    assert_eq!((&rollout["share"], &rollout["users"]), (&json!(10), &Value::Null));
+    let mut worker = app.instance.rollout_worker().with_unreadable_patience(Duration::ZERO);
+    assert_taken(&look_again(&mut worker).await, "held");
+    assert_eq!(find(&app.instance, number).await["held"]["reason"], "unreadable");
+    assert_stays(&look_again(&mut worker).await);
+    let rollout = step(&app.instance, number, "revert").await;
+    assert_eq!(rollout["ended"]["cause"], "person");
+}

@@ -93,3 +93,21 @@ async fn a_due_rollout_waits_until_no_older_instance_runs() {
     app.instance.apply_due_proposals().await;
     assert_eq!(find(&app.instance, rollout).await["failure"], "missed");
 }
+
+#[tokio::test]
+async fn a_due_rollout_whose_plan_is_invalid_fails() {
+    let app = TestApp::new().await;
+    for share in ["50.0", "0"] {
+        let number = due(&app, with_rollout(&[(PROMPT, json!("2"), 1)])).await;
+        // Only a superuser can store such a plan.
+        let sql = format!(
+            "begin; set local session_replication_role = replica;
+             update brune_proposal_edition set plan = jsonb_set(plan, '{{rollout,stages,0,share}}', '{share}')
+             where proposal = (select id from brune_proposal where number = {number}); commit"
+        );
+        psql::run(&app.db.admin(), &sql).await;
+        let outcomes = app.instance.apply_due_proposals().await;
+        assert!(matches!(&outcomes[..], [(_, DueOutcome::Failed(_))]), "{share}: {outcomes:?}");
+        assert_eq!(find(&app.instance, number).await["failure"], "invalid", "{share}");
+    }
+}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    proposals::{PROPOSALS, apply, find, post, proposal},
+    proposals::{PROPOSALS, apply, find, get, post, proposal},
     support::{Instance, Reply, TestApp, psql},
 };
 
@@ -37,7 +37,17 @@ pub(super) async fn begin(instance: &Instance, changes: &[(&str, Value, i64)]) -
 /// Takes a step of a rollout as `person`.
 pub(super) async fn step(instance: &Instance, person: &str, number: i64, action: &str) -> Reply {
     let path = format!("{PROPOSALS}/{number}/rollout");
-    post(instance, person, &path, &json!({"action": action, "reason": "as agreed"})).await
+    let mut body = json!({"action": action, "reason": "as agreed"});
+    if action == "advance" {
+        body["stage"] = json!(stage(instance, number).await);
+    }
+    post(instance, person, &path, &body).await
+}
+
+/// The stage of a rollout; 1 before the begin.
+pub(super) async fn stage(instance: &Instance, number: i64) -> i64 {
+    let document = get(instance, &format!("{PROPOSALS}/{number}/rollout")).send().await;
+    document.body["stage"].as_i64().unwrap_or(1)
 }
 
 pub(super) async fn state(instance: &Instance, number: i64) -> String {

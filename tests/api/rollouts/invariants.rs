@@ -57,6 +57,9 @@ async fn a_plan_that_the_service_cannot_read_is_not_stored() {
         r#"{"stages": [{"share": 10, "users": 1, "minutes": 0}], "guards": [], "then": "hold", "max_hours": 1}"#,
         r#"{"stages": [{"share": 10, "users": 0, "minutes": 0}], "guards": ["cut_short"], "then": "hold", "max_hours": 1}"#,
         r#"{"stages": [{"share": 101, "users": 1, "minutes": 0}], "guards": ["cut_short"], "then": "hold", "max_hours": 1}"#,
+        r#"{"stages": [{"share": 50.0, "users": 1, "minutes": 0}], "guards": ["cut_short"], "then": "hold", "max_hours": 1}"#,
+        r#"{"stages": [{"share": 50, "users": 1, "minutes": 0}], "guards": ["cut_short"], "then": "hold", "max_hours": 1.0}"#,
+        r#"{"stages": [{"share": 50, "users": 1, "minutes": 30}, {"share": 51, "users": 1, "minutes": 30}], "guards": ["cut_short"], "then": "hold", "max_hours": 1}"#,
         r#"{"stages": [{"share": 1.5, "users": 1, "minutes": 0}], "guards": ["cut_short"], "then": "hold", "max_hours": 1}"#,
         r#"{"stages": [{"share": 10, "users": 1, "minutes": 0}, {"share": 10, "users": 1, "minutes": 0}], "guards": ["cut_short"], "then": "hold", "max_hours": 1}"#,
         r#"{"stages": [{"share": 10, "users": 1, "minutes": 0, "more": 1}], "guards": ["cut_short"], "then": "hold", "max_hours": 1}"#,
@@ -297,4 +300,23 @@ async fn triggers_record_each_failing_user_once() {
     }
     assert!(sqlx::raw_sql("delete from brune_rollout_failure").execute(&owner).await.is_err());
     assert!(attempt(&app, "update brune_session set outcome = 'fine'").await.is_err());
+}
+
+#[tokio::test]
+async fn verdicts_count_while_a_proposal_rolls_and_an_objection_prevents_the_promotion() {
+    let app = rolling().await;
+    let verdict = |verdict: &str| {
+        format!(
+            "insert into brune_proposal_verdict (proposal, edition, seq, given_by, verdict, digest, given_at)
+             select proposal, 1, 0, 'cleo', '{verdict}', digest, now() from brune_proposal_edition"
+        )
+    };
+    run(&app, &verdict("object")).await;
+    refused(&app, "widened", &stage(2, 5_000), "does not have its approvals").await;
+    // The setting needs no approval.
+    let applied = format!("{}; {}", change("7", 2), promotion());
+    refused(&app, "promoted", &applied, "somebody objects").await;
+    run(&app, &verdict("approve")).await;
+    run(&app, &applied).await;
+    refused(&app, "after the end", &verdict("object"), "takes no verdict").await;
 }

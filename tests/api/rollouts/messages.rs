@@ -106,3 +106,30 @@ async fn an_alert_says_what_happened_to_the_rollout() {
     let fields = reverted["fields"].to_string();
     assert!(fields.contains("Reverted by") && fields.contains("person"), "{fields}");
 }
+
+#[tokio::test]
+async fn an_alert_of_a_revert_names_the_guard_and_the_counts() {
+    let app = TestApp::new().await;
+    let receiver = Receiver::new().await;
+    let mut instance = alerting(&app, &receiver.as_discord()).await;
+    let number = begin(&instance, &[(PROMPT, json!("2"), 1)]).await;
+    let found = read_with_retry(&instance.pool, async |conn| proposals::find(conn, number).await);
+    let position = RolloutPosition::of(&found.await.unwrap().unwrap()).unwrap();
+    // As the judge of the guards stores the counts.
+    let evidence = json!({"guards": [
+        {"guard": "start_failed", "candidate": 3, "control": 1, "evidence": 1000.5},
+        {"guard": "cut_short", "candidate": 0, "control": 0, "evidence": 1.0}], "reverts_at": 200.0});
+    let revert = RuleStep::Revert(RevertCause::Guard);
+    let writer = instance.settings_writer();
+    writer.follow_rollout_rule(position, revert, "harm is proved", Some(&evidence)).await.unwrap();
+    instance.start_delivery(QUICK);
+    let embeds = receiver.takes(4).await;
+    let fields = embeds[2]["embeds"][0]["fields"].as_array().unwrap();
+    let guards: Vec<_> = fields.iter().filter(|field| field["name"] == "Guard").collect();
+    let text = guards[0]["value"].as_str().unwrap().replace('\\', "");
+    assert_eq!(guards.len(), 1, "{fields:?}");
+    assert_eq!(
+        text,
+        "start_failed: 3 failing candidate users, 1 of the control; evidence 1000.5, reverts at 200"
+    );
+}

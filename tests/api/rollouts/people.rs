@@ -29,7 +29,9 @@ async fn a_rollout_of_a_protected_setting_needs_its_approvals() {
     step(&app.instance, "ana", number, "resume").await.ok();
     for author in ["ana", "ANA"] {
         for action in ["advance", "promote"] {
-            step(&app.instance, author, number, action).await.problem(403, "self_approval");
+            let problem =
+                step(&app.instance, author, number, action).await.problem(403, "self_approval");
+            assert!(problem["detail"].as_str().unwrap().contains("advance nor promote"), "{problem}");
         }
     }
     assert_eq!(step(&app.instance, "ben", number, "advance").await.ok()["stage"], 2);
@@ -53,8 +55,27 @@ async fn a_rollout_that_lost_its_approvals_is_not_widened() {
         let problem = step(&app.instance, "ben", number, action).await.problem(409, "not_approved");
         assert_eq!(problem["standing"]["needed"], 2, "{action}");
     }
-    step(&app.instance, "ben", number, "hold").await.ok();
-    step(&app.instance, "ben", number, "revert").await.ok();
+    // The missing approval can be given while the change rolls out.
+    approve(&app.instance, "cleo", number).await.ok();
+    assert_eq!(step(&app.instance, "ben", number, "advance").await.ok()["stage"], 2);
+    step(&app.instance, "ben", number, "promote").await.ok();
+}
+
+#[tokio::test]
+async fn an_objection_stops_a_rollout_until_it_is_withdrawn() {
+    let app = TestApp::new().await;
+    let number = begin(&app.instance, &[(PROMPT, json!("2"), 1)]).await;
+    let object = json!({"edition": 1, "verdict": "object", "note": "users complain"});
+    judge(&app.instance, "cleo", number, object).await.ok();
+    for action in ["advance", "promote"] {
+        let problem = step(&app.instance, "ben", number, action).await.problem(409, "not_approved");
+        assert_eq!(problem["standing"]["objections"][0]["given_by"], "cleo", "{problem}");
+    }
+    step(&app.instance, "cleo", number, "hold").await.ok();
+    approve(&app.instance, "cleo", number).await.ok();
+    step(&app.instance, "ben", number, "resume").await.ok();
+    step(&app.instance, "ben", number, "promote").await.ok();
+    assert_eq!(value(&app.instance, PROMPT).await, (json!("2"), 2));
 }
 
 #[tokio::test]

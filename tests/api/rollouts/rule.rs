@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::http::{MINI, MODEL, begin, members, state, step};
 use crate::{
-    proposals::{PROMPT, catalog, due::in_minutes, find, post, protected, value},
+    proposals::{
+        PROMPT, PROPOSALS, catalog, due::in_minutes, find, get, post, protected, value,
+    },
     settings::COOLDOWN,
     support::{Instance, TestApp, psql},
 };
@@ -134,6 +136,9 @@ async fn a_promotion_that_is_not_possible_holds_the_rollout() {
     let outcome = follow(&app.instance, at, RuleStep::Promote).await;
     assert_eq!(outcome, RuleOutcome::Held(HeldReason::NotApproved));
     assert_eq!(value(&app.instance, COOLDOWN).await, (json!(30), 1));
+    let path = format!("{PROPOSALS}/{number}/rollout");
+    let held = get(&app.instance, &path).send().await.ok()["held"].clone();
+    assert_eq!(held["note"], "the promotion is not possible: 1 of 2 approvals, 0 objections");
     step(&app.instance, "ana", number, "revert").await.ok();
 
     // The allowlist was changed by hand, and the rule between the two settings is broken.

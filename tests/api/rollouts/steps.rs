@@ -104,13 +104,13 @@ async fn a_revert_ends_the_rollout_and_frees_its_settings() {
 }
 
 #[tokio::test]
-async fn a_rolling_proposal_is_neither_edited_nor_judged_nor_withdrawn() {
+async fn a_rolling_proposal_is_neither_edited_nor_applied_nor_withdrawn() {
     let app = TestApp::new().await;
     let number = begin(&app.instance, &[(PROMPT, json!("2"), 1)]).await;
     let body = super::http::with_rollout(&[(PROMPT, json!("3"), 1)]);
     let edit = crate::proposals::edit(&app.instance, "ana", number, 1, &body).await;
-    let approve =
-        judge(&app.instance, "ben", number, json!({"edition": 1, "verdict": "approve"})).await;
+    let verdict = json!({"edition": 1, "verdict": "approve", "apply": true});
+    let approve = judge(&app.instance, "ben", number, verdict).await;
     let withdraw = withdraw(&app.instance, "ana", number).await;
     for reply in [edit, approve, withdraw] {
         let problem = reply.problem(409, "rollout_running");
@@ -136,7 +136,8 @@ async fn a_step_needs_a_rollout() {
         json!({"action": "pause", "reason": "as agreed"}),
         json!({"action": "hold"}),
         json!({"reason": "as agreed"}),
-        json!({"action": "hold", "reason": "as agreed", "stage": 2}),
+        json!({"action": "hold", "reason": "as agreed", "stage": 0}),
+        json!({"action": "hold", "reason": "as agreed", "share": 10}),
     ] {
         let refused = post(&app.instance, "ana", &path, &body).await;
         assert_eq!(refused.status, 400, "{body}: {}", refused.text);
@@ -149,7 +150,7 @@ async fn a_repeated_step_is_taken_once_and_a_rehearsed_one_never() {
     let second = app.another_instance().await;
     let number = begin(&app.instance, &[(PROMPT, json!("2"), 1)]).await;
     let path = format!("{PROPOSALS}/{number}/rollout");
-    let body = |action: &str| json!({"action": action, "reason": "as agreed"});
+    let body = |action: &str| json!({"action": action, "stage": 1, "reason": "as agreed"});
     let send = async |query: &str, action: &str| {
         let call = second.post(&format!("{path}{query}")).bearer(&admin("ana"));
         call.header("idempotency-key", "once").json(&body(action)).send().await
@@ -178,10 +179,42 @@ async fn no_reason_of_a_step_is_a_secret() {
     let secret = format!("use sk-proj-{}", "Ab3dEf6hIj9kLm2nOp5q".repeat(3));
     for action in ["hold", "advance", "promote", "revert"] {
         let path = format!("{PROPOSALS}/{number}/rollout");
-        let body = json!({"action": action, "reason": secret});
+        let body = json!({"action": action, "stage": 1, "reason": secret});
         let refused = post(&app.instance, "ana", &path, &body).await;
         let problem = refused.problem(400, "secret_like_value");
         assert_eq!(problem["errors"][0]["pointer"], "/reason");
     }
     assert_eq!(state(&app.instance, number).await, "rolling");
+}
+
+#[tokio::test]
+async fn of_many_who_advance_one_stage_one_succeeds() {
+    let app = TestApp::new().await;
+    let stages: Vec<_> =
+        (1..=9).map(|nth| json!({"share": 10 * nth, "users": 9, "minutes": 0})).collect();
+    let mut body = super::http::with_rollout(&[(PROMPT, json!("2"), 1)]);
+    body["plan"] = json!({"rollout": {"stages": stages}});
+    let number = post(&app.instance, "ana", PROPOSALS, &body).await.ok()["number"].as_i64().unwrap();
+    apply(&app.instance, "ana", number).await.ok();
+    let path = format!("{PROPOSALS}/{number}/rollout");
+    let missing = json!({"action": "advance", "reason": "as agreed"});
+    let problem = post(&app.instance, "ben", &path, &missing).await.problem(400, "validation_failed");
+    assert_eq!(problem["errors"][0]["pointer"], "/stage");
+    let advance = json!({"action": "advance", "stage": 1, "reason": "as agreed"});
+    let tries = (0..12).map(|_| post(&app.instance, "ben", &path, &advance));
+    let replies = futures_util::future::join_all(tries).await;
+    let widened = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(widened, 1);
+    for reply in replies.into_iter().filter(|reply| reply.status != 200) {
+        assert_eq!(reply.problem(409, "stage_outdated")["stage"], 2);
+    }
+    assert_eq!(super::http::stage(&app.instance, number).await, 2);
+    // Another step was decided for a stage as well, if the caller says so.
+    let hold = json!({"action": "hold", "stage": 1, "reason": "as agreed"});
+    post(&app.instance, "ben", &path, &hold).await.problem(409, "stage_outdated");
+    let entries = psql::count(
+        &app.db.admin(),
+        "select count(*) from app_global_setting_audit where new_value_json ->> 'event' = 'widened'",
+    );
+    assert_eq!(entries.await, 1);
 }

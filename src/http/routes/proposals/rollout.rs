@@ -8,20 +8,21 @@ use crate::{
     http::{
         auth::write_quota::RateLimitedAdmin,
         openapi::problems,
-        problem::Problem,
+        problem::{Code, Problem},
         request::{body::Body, fields::body, path::PathSegment, query::Query},
         response::JsonResponse,
         write::{ChangeNote, StepHeaders, StepParameters},
     },
     ids::RequestId,
+    json::FieldError,
     sessions::{self, RolloutReport},
-    settings::{RolloutAction, SettingsWriter},
+    settings::{PersonStep, RolloutAction, SettingsWriter},
 };
 
 problems! {
     RolloutStepProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
     DelegatedToken, KeyLocked, ProposalNotFound, RequestTimeout, VersionConflict, NotApproved, ChangeFrozen,
-    RolloutNotRunning, RolloutStepImpossible, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
+    RolloutNotRunning, RolloutStepImpossible, StageOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }
 
@@ -32,6 +33,10 @@ body! {
         /// everybody, `revert` ends the rollout.
         #[example("hold")]
         action: RolloutAction,
+        /// The stage that was read, from 1; required for `advance`. A step for another stage than the current one is refused.
+        #[validate(range(min = 1, max = 10))]
+        #[example(1)]
+        stage: Option<i64>,
         /// The reason
         note: ChangeNote,
     }
@@ -61,11 +66,18 @@ pub(in crate::http) async fn move_rollout(
     PathSegment(path): PathSegment,
     Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders,
-    Body { value: RolloutStepRequest { action, note }, bytes }: Body<RolloutStepRequest>,
+    Body { value: RolloutStepRequest { action, stage, note }, bytes }: Body<RolloutStepRequest>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
+    // Two people who advance the same stage would otherwise skip the next one.
+    if action == RolloutAction::Advance && stage.is_none() {
+        let detail = "`advance` needs the stage that was read";
+        return Err(Problem::new(Code::ValidationFailed, detail)
+            .with_errors(FieldError::at("/stage", "required", "is required for `advance`")));
+    }
+    let step = PersonStep { action, stage: stage.and_then(|stage| stage.try_into().ok()) };
     let options = headers.options(&caller, dry_run, &bytes);
     let actor = note.actor(caller, request);
-    writer.take_rollout_step(number, action, &actor, &options).await?;
+    writer.take_rollout_step(number, step, &actor, &options).await?;
     JsonResponse::ok(&sessions::find_rollout(&writer, &pool, number).await?)
 }

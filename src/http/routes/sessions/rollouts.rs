@@ -18,11 +18,11 @@ use crate::{
         },
         response::JsonResponse,
         routes::proposals::number,
-        write::ChangeNote,
+        write::{ChangeNote, StepHeaders},
     },
     ids::RequestId,
     outbox::Outbox,
-    sessions::{self, EndedBy, RolloutForecast, RolloutReport},
+    sessions::{self, CandidateEnd, EndedBy, RolloutForecast, RolloutReport},
     settings::SettingsWriter,
 };
 
@@ -76,7 +76,7 @@ pub(in crate::http) async fn preview_rollout(
 
 problems! {
     EndCandidateProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, ProposalNotFound,
-    RolloutNotFound, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, RateLimited, Internal, Unavailable,
+    RolloutNotFound, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal, Unavailable,
     OutcomeUnknown
 }
 
@@ -104,7 +104,7 @@ struct EndedSessions {
     path = "/admin/proposals/{number}/rollout/end-sessions",
     operation_id = "endCandidateSessions",
     tag = "proposals",
-    params(("number" = i64, Path, description = "The number")),
+    params(("number" = i64, Path, description = "The number"), StepHeaders),
     request_body = CandidateSessionsEnd,
     responses((status = 200, description = "The number of ended sessions", body = EndedSessions), EndCandidateProblems),
     security(("bearer" = []))
@@ -118,12 +118,15 @@ pub(in crate::http) async fn end_candidate_sessions(
     request: RequestId,
     PathSegment(path): PathSegment,
     _: Query<NoParameters>,
-    Body { value: CandidateSessionsEnd { note }, .. }: Body<CandidateSessionsEnd>,
+    headers: StepHeaders,
+    Body { value: CandidateSessionsEnd { note }, bytes }: Body<CandidateSessionsEnd>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
+    let key = headers.options(&caller, false, &bytes).idempotency;
     let actor = note.actor(caller, request);
     // The reason is stored and logged, so a possible secret is refused first.
     let by = EndedBy::new(actor, &settings).await?;
-    let ended = sessions::end_candidate_sessions(&pool, &outbox, number, &by).await?;
+    let end = CandidateEnd { number, by: &by, key: key.as_ref() };
+    let ended = sessions::end_candidate_sessions(&pool, &outbox, end).await?;
     JsonResponse::ok(&EndedSessions { ended })
 }

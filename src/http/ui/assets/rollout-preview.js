@@ -21,7 +21,7 @@ export function previewElements(preview, plan) {
   return [
     h('p.hint', null, 'The rollout has not begun. The preview continues the traffic since ', dateTimeElement(since), `: ${pluralize(users, 'user')}.`),
     warnings.length > 0 && h('div.note.warning', null,
-      h('p', null, h('strong', null, 'The rollout would be held before its last stage ends')),
+      warnings.some(({ stage }) => stage !== null) && h('p', null, h('strong', null, 'The rollout would be held before its last stage ends')),
       h('ul.bulleted', null, warnings.map(({ detail }) => h('li', null, isolate(toSentence(detail)))))),
     table('Expected duration', STAGE_COLUMNS, stages.map((stage, index) => stageRow(stage, plan.stages[index], index + 1))),
     rows.length > 0 ? outcomeTable(rows, guard) : h('p.muted', null, guard ? 'The stages have too many users to simulate the outcome.' : 'No session was started in the last 7 days, so nothing can be said about the outcome.'),

@@ -56,7 +56,7 @@ pub(in crate::settings::proposal) async fn begin(
 /// Returns the plan of a stored edition.
 ///
 /// # Errors
-/// The stored plan is invalid, because the edition was written by SQL.
+/// `Plan`: the stored plan is invalid, because the edition was written by SQL.
 pub(super) fn valid_plan(plan: &PlanDraft) -> Result<Plan, Error> {
     // A stored plan names its guards, so no defaults are needed.
     plan.validate(&[], "").map_err(|_| unreadable())
@@ -70,7 +70,7 @@ pub(super) fn share_of_stage(plan: &Plan, stage: i16) -> Result<i32, Error> {
 }
 
 fn unreadable() -> Error {
-    sqlx::Error::Decode("the plan of the rollout is invalid".into()).into()
+    Error::Plan { field: "rollout", detail: "is invalid as stored".to_owned() }
 }
 
 /// Returns the settings of `content` that prevent a rollout: only settings for new sessions can differ between users. Empty

@@ -12,6 +12,6 @@ mod take;
 mod view;
 
 pub(super) use begin::{begin, not_rollable, require_rollable};
-pub use person::RolloutAction;
+pub use person::{PersonStep, RolloutAction};
 pub use rule::{RolloutPosition, RuleOutcome, RuleStep};
 pub use view::{HeldView, RolloutEnd, RolloutOutcome, RolloutView, begins_rollout, find_rollout};

@@ -55,21 +55,30 @@ impl RolloutAction {
     }
 }
 
+/// A step of a person, and the stage for which the person decided.
+#[derive(Debug, Clone, Copy)]
+pub struct PersonStep {
+    /// The step.
+    pub action: RolloutAction,
+    /// The stage that the person read; `None` for a step that is right at every stage.
+    pub stage: Option<i16>,
+}
+
 impl SettingsWriter {
     /// Takes a step of the rollout of the proposal `number`. Every administrator may hold, resume and revert. If a
     /// setting is protected, only a person who wrote no edition may advance and promote.
     ///
     /// # Errors
-    /// `NotFound`, `RolloutNotRunning`, `StepNotPossible`, `SelfApproval`, and the errors of an application.
+    /// `NotFound`, `RolloutNotRunning`, `StageOutdated`, `StepNotPossible`, `OwnRollout`, and the errors of an application.
     pub async fn take_rollout_step(
         &self,
         number: i64,
-        action: RolloutAction,
+        step: PersonStep,
         actor: &Actor,
         options: &WriteOptions,
     ) -> Result<(), Error> {
         self.refuse_secret_reason(actor, options.dry_run).await?;
-        let step = PersonStep { number, action, actor, options };
+        let step = TakeStep { number, step, actor, options };
         step::run(self, options.on_success(), &step).await?;
         // The starts of this instance see the step without a notification.
         if !options.dry_run {
@@ -79,14 +88,14 @@ impl SettingsWriter {
     }
 }
 
-struct PersonStep<'a> {
+struct TakeStep<'a> {
     number: i64,
-    action: RolloutAction,
+    step: PersonStep,
     actor: &'a Actor,
     options: &'a WriteOptions,
 }
 
-impl Step for PersonStep<'_> {
+impl Step for TakeStep<'_> {
     type Output = ();
 
     async fn run(&self, conn: &mut Connection, context: &StepContext<'_>) -> Result<(), Error> {
@@ -94,16 +103,21 @@ impl Step for PersonStep<'_> {
             return Ok(first);
         }
         let current = find_rolling(conn, self.number).await?;
+        let PersonStep { action, stage } = self.step;
+        let current_stage = current.rollout.stage;
+        if stage.is_some_and(|stage| stage != current_stage) {
+            return Err(Error::StageOutdated(current_stage));
+        }
         // A hold or a revert grants nothing, so nobody has to wait for another person.
-        if self.action.widens() {
+        if action.widens() {
             self.require_other_person(conn, context, &current).await?;
         }
-        take(conn, context, &current, self.actor, self.action.step(), None).await?;
+        take(conn, context, &current, self.actor, action.step(), None).await?;
         store_result(conn, self.options, ()).await
     }
 }
 
-impl PersonStep<'_> {
+impl TakeStep<'_> {
     /// Requires that the person may approve the change, if a setting needs approvals.
     async fn require_other_person(
         &self,
@@ -117,7 +131,7 @@ impl PersonStep<'_> {
         self.options.require_person()?;
         let person = self.actor.user.as_str();
         if proposals::is_author(conn, current.proposal.id, person).await? {
-            return Err(Error::SelfApproval);
+            return Err(Error::OwnRollout);
         }
         Ok(())
     }

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// The longest reason that the audit trail accepts, in characters.
+const MAX_REASON: usize = 500;
+
 /// The state of a rollout for which the rule decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RolloutPosition {
@@ -60,6 +63,24 @@ pub enum RuleStep {
     Revert(RevertCause),
 }
 
+impl RuleStep {
+    /// Returns the name of the step in a sentence.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hold(_) => "the hold",
+            Self::Advance => "the next stage",
+            Self::Promote => "the promotion",
+            Self::Revert(_) => "the revert",
+        }
+    }
+}
+
+/// Returns `text` as the reason of a step; cut, because the lists of some errors are long.
+fn rule_reason(text: &str) -> Reason {
+    let text: String = text.chars().take(MAX_REASON).collect();
+    Reason::parse(&text).unwrap_or_else(|_| Reason::withheld())
+}
+
 /// The outcome of a step of the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleOutcome {
@@ -87,7 +108,7 @@ impl SettingsWriter {
         reason: &str,
         evidence: Option<&Value>,
     ) -> Result<RuleOutcome, Error> {
-        let reason = Reason::parse(reason).unwrap_or_else(|_| Reason::withheld());
+        let reason = rule_reason(reason);
         let user = UserId::service("rollout");
         let actor = Actor { user, reason, request: RequestId::new() };
         let step = FollowRule { position, step, actor, evidence };
@@ -154,10 +175,13 @@ impl Step for FollowRule<'_> {
             Ok(()) => Ok(RuleOutcome::Taken),
             Err(Error::Change(ChangeError::Frozen(_))) => Ok(RuleOutcome::Frozen),
             Err(err) => {
+                let detail = format!("{} is not possible: {err}", self.step.name());
                 let reason = hold_reason(err)?;
                 let hold = RolloutStep::Hold(reason);
+                // The reason of the other step would be false.
+                let actor = Actor { reason: rule_reason(&detail), ..self.actor.clone() };
                 // Without a hold, every instance would try the step again every second.
-                take(conn, context, &current, &self.actor, hold, self.evidence).await?;
+                take(conn, context, &current, &actor, hold, self.evidence).await?;
                 Ok(RuleOutcome::Held(reason))
             }
         }
@@ -172,6 +196,7 @@ fn hold_reason(err: Error) -> Result<HeldReason, Error> {
     match err {
         Error::NotApproved(_) => Ok(HeldReason::NotApproved),
         Error::StepNotPossible(_)
+        | Error::Plan { .. }
         | Error::NothingChanges
         | Error::Predecessor(..)
         | Error::Change(
