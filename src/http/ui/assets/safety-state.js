@@ -9,7 +9,7 @@ const MAX_PROPOSALS = 200;
 /**
  * `freeze` is in force, `freezes` are all that have not ended, the next first. `stop` is the stop of session starts in force.
  * `emergencies` wait for the acknowledgement of the user. `openProposals` has the numbers of open
- * proposals by setting, and of the one that rolls out. `rollout` is running or held.
+ * proposals by setting, and of the one that rolls out. `rollout` is running, or held if `held` has a reason.
  */
 export const safety = { isLoaded: false, freeze: null, freezes: [], stop: null, epoch: 0, emergencies: [], openProposals: new Map(), rollout: null };
 
@@ -39,14 +39,13 @@ export const ensureSafety = async () => {
   else if (performance.now() - loadedAt > MAX_AGE) await loadSafety();
 };
 
-/** Returns the rollout that is running, with its keys, or null. If only the list could be read, the state is missing. */
+/** Returns the rollout that is running, or null. The list is cheap to read: the report of a rollout counts all users. */
 async function loadRollout() {
   // An instance of an older release knows no rollouts.
   const { proposals: [summary] } = await read('/admin/proposals', { state: 'rolling', limit: 1 }).catch(() => ({ proposals: [] }));
   if (!summary) return null;
-  const { number, keys } = summary;
-  const rollout = await read(`/admin/proposals/${number}/rollout`).catch(() => ({ proposal: number }));
-  return { ...rollout, keys };
+  const { number, keys, share, stage, held } = summary;
+  return { proposal: number, keys, share, stage, held };
 }
 
 async function load() {
