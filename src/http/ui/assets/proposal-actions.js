@@ -51,7 +51,8 @@ function rollingSteps({ standing: { needed, approvals, objections } }, ownEditio
   const mayApprove = isBlocked && !ownEdition && !approvals.some(isMine);
   return {
     primary: mayApprove ? { id: 'approve', text: 'Approve…' } : null,
-    secondary: objections.some(isMine) ? [] : [{ id: 'object', text: 'Object…' }],
+    // An author cannot end an objection by an approval, and can hold or revert the rollout.
+    secondary: ownEdition || objections.some(isMine) ? [] : [{ id: 'object', text: 'Object…' }],
     hint: isBlocked ? 'Without enough approvals, or with an objection, the rollout is neither widened nor applied for everybody.' : null,
   };
 }
