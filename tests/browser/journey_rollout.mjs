@@ -95,7 +95,7 @@ async function beginAndHold(page) {
   await section(page).getByRole('row', { name: /^Failed starts/ }).getByText('no failures').waitFor();
   await section(page).getByRole('row', { name: /^Refused starts/ }).getByText('judges nothing').waitFor();
   await section(page).getByText('50 more candidate users; 10 minutes').waitFor();
-  await banner(page, 'A rollout is running: 10 % of the users, stage 1 of 2.').waitFor();
+  await banner(page, 'A rollout is running: 10 % of the users, stage 1.').waitFor();
   assert.equal((await setting(PROMPT)).value, '1');
 
   await take(page, 'Hold…', 'Hold', 'reading the sessions');
@@ -124,7 +124,7 @@ async function advance(page) {
   await section(page).getByRole('button', { name: 'Hold…' }).waitFor();
   await take(page, 'Advance to 100 %…', 'Advance', 'looks good');
   await section(page).getByText('100 % of the users', { exact: true }).waitFor();
-  await banner(page, '100 % of the users, stage 2 of 2.').waitFor();
+  await banner(page, '100 % of the users, stage 2.').waitFor();
 }
 
 /** A user who ends the session at once counts for a guard: in the line of the guard, in the chart, and in its table. */

@@ -194,11 +194,13 @@ async fn of_many_who_advance_one_stage_one_succeeds() {
         (1..=9).map(|nth| json!({"share": 10 * nth, "users": 9, "minutes": 0})).collect();
     let mut body = super::http::with_rollout(&[(PROMPT, json!("2"), 1)]);
     body["plan"] = json!({"rollout": {"stages": stages}});
-    let number = post(&app.instance, "ana", PROPOSALS, &body).await.ok()["number"].as_i64().unwrap();
+    let number =
+        post(&app.instance, "ana", PROPOSALS, &body).await.ok()["number"].as_i64().unwrap();
     apply(&app.instance, "ana", number).await.ok();
     let path = format!("{PROPOSALS}/{number}/rollout");
     let missing = json!({"action": "advance", "reason": "as agreed"});
-    let problem = post(&app.instance, "ben", &path, &missing).await.problem(400, "validation_failed");
+    let problem =
+        post(&app.instance, "ben", &path, &missing).await.problem(400, "validation_failed");
     assert_eq!(problem["errors"][0]["pointer"], "/stage");
     let advance = json!({"action": "advance", "stage": 1, "reason": "as agreed"});
     let tries = (0..12).map(|_| post(&app.instance, "ben", &path, &advance));

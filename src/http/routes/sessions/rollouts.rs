@@ -22,12 +22,17 @@ use crate::{
     },
     ids::RequestId,
     outbox::Outbox,
-    sessions::{self, CandidateEnd, EndedBy, RolloutForecast, RolloutReport},
+    sessions::{self, CandidateEnd, EndedBy, RolloutForecast, RolloutReport, WhatIfRunner},
     settings::SettingsWriter,
 };
 
 problems! {
     RolloutProblems: MalformedRequest, Unauthorized, Forbidden, ProposalNotFound, RolloutNotFound, Internal, Unavailable
+}
+
+problems! {
+    PreviewProblems: MalformedRequest, Unauthorized, Forbidden, ProposalNotFound, RolloutNotFound, WhatIfBusy, Internal,
+    Unavailable
 }
 
 /// A rollout: its stage and share, the users and failing users of both arms, the evidence of each guard, and what the rule
@@ -61,16 +66,19 @@ pub(in crate::http) async fn find_rollout(
     operation_id = "previewRollout",
     tag = "proposals",
     params(("number" = i64, Path, description = "The number")),
-    responses((status = 200, description = "The preview", body = RolloutForecast), RolloutProblems),
+    responses((status = 200, description = "The preview", body = RolloutForecast), PreviewProblems),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn preview_rollout(
     _: SuperAdmin,
     State(writer): State<SettingsWriter>,
     State(pool): State<Pool>,
+    State(runner): State<WhatIfRunner>,
     PathSegment(path): PathSegment,
     _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
+    // Several at once would exceed the deadlines of one another.
+    let _permit = runner.turn().await?;
     JsonResponse::ok(&sessions::forecast(&writer, &pool, number(&path)?).await?)
 }
 

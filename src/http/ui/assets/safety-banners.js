@@ -42,12 +42,12 @@ const stopBanner = (stop) => ({
   action: button('Resume…', openDialogOf('openResumeDialog', stop)),
 });
 
-function rolloutBanner({ proposal: number, share, stage, stages, held }) {
+function rolloutBanner({ proposal: number, share, stage, held }) {
   return {
     // A banner that was dismissed returns when the share or the hold changes.
-    id: `rollout ${number} ${stage ?? ''} ${held?.since ?? ''}`,
+    id: `rollout ${number} ${stage} ${held ?? ''}`,
     title: held ? 'A rollout is held' : 'A rollout is running',
-    text: stages && [`: ${share} % of the users, stage ${stage} of ${stages.length}.`, held && ' A person has to decide.'],
+    text: [`: ${share} % of the users, stage ${stage}.`, held && ' A person has to decide.'],
     action: link(`#/proposals/${number}`, `View proposal ${number}`),
   };
 }
