@@ -74,6 +74,7 @@ pub async fn forecast(
 }
 
 fn warnings(plan: &Plan, preview: &Preview) -> Vec<StageWarning> {
+    // A warning and no refusal: more traffic may come than last week.
     let warnings = preview.unreachable_stages().map(|index| {
         let hours = plan.max_hours();
         // Without traffic, or with regular users only, a stage has no end at all.

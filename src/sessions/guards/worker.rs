@@ -90,6 +90,7 @@ impl RolloutWorker {
         writer: SettingsWriter,
         metrics: Metrics,
     ) -> Self {
+        // Nothing is remembered over a restart: the patience with unreadable counts begins again.
         let memory = Memory::default();
         Self { pool, settings, writer, metrics, unreadable_patience: UNREADABLE_PATIENCE, memory }
     }
@@ -209,6 +210,7 @@ impl RolloutWorker {
     /// Returns false if the settings of the candidate are invalid; true on an instance that has not read the rollout.
     fn is_candidate_valid(&self, rollout: &Rollout) -> bool {
         let epoch = Arc::clone(&self.settings.epoch());
+        // Before the next reload an instance may know the rollout before this one.
         let is_same = epoch.rollout.as_ref().is_some_and(|running| running.proposal == rollout.id);
         !is_same || self.settings.candidate(&epoch).is_none_or(|candidate| candidate.is_ok())
     }
@@ -300,12 +302,14 @@ impl RolloutWorker {
     /// Returns the pause until the users are counted again: counting takes a small share of the database's time, however
     /// many sessions a rollout has.
     fn count_pause(&self) -> Duration {
+        // By the duration and not by the number of rows: the database may be busy with something else.
         (self.memory.count_duration * COUNT_PAUSE_FACTOR).min(MAX_COUNT_PAUSE)
     }
 }
 
 /// Judges the running rollout every `interval`, for as long as the process runs. A failed look is repeated at the next.
 pub async fn guard_rollouts(mut worker: RolloutWorker, interval: Duration) {
+    // The first look counts: after a restart nothing is known about the last count.
     let mut count_at = Instant::now();
     let mut is_healthy = true;
     loop {

@@ -120,10 +120,12 @@ pub(in crate::http) async fn end_candidate_sessions(
     _: Query<NoParameters>,
     Body { value: CandidateSessionsEnd { note }, .. }: Body<CandidateSessionsEnd>,
 ) -> Result<JsonResponse, Problem> {
+    // First, so that the reason is not scanned for a path without a proposal.
     let number = number(&path)?;
     let actor = note.actor(caller, request);
     // The reason is stored and logged, so a possible secret is refused first.
     let by = EndedBy::new(actor, &settings).await?;
+    // Logged by the capability, with the number of sessions.
     let ended = sessions::end_candidate_sessions(&pool, &outbox, number, &by).await?;
     JsonResponse::ok(&EndedSessions { ended })
 }
