@@ -42,6 +42,7 @@ struct Plan {
 
 /// Parses the plan of a rollout. The service validates the members.
 fn parse_rollout(text: &str) -> Result<StrictJson, String> {
+    // Of duplicate members, another reader would keep the last one in silence.
     match StrictJson::parse(text.as_bytes()) {
         Ok(plan @ StrictJson::Object(_)) => Ok(plan),
         Ok(value) => Err(format!("must be a JSON object, not {}", value.kind())),

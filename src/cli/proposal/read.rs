@@ -183,6 +183,7 @@ fn plan(plan: &Value) -> Option<String> {
 
 /// Describes the stages of a rollout; `None` without a rollout.
 fn rollout(rollout: &Value) -> Option<String> {
+    // Also of the default plan, whose stages the service has written out.
     let stage = |stage: &Value| format!("{} %", stage["share"]);
     let stages: Vec<_> = rollout["stages"].as_array()?.iter().map(stage).collect();
     let last = if rollout["then"] == "hold" { "until a person decides" } else { "then everybody" };

@@ -27,6 +27,7 @@ fn rows(preview: &Value) -> Vec<Vec<String>> {
     for entry in list("rows") {
         add(effect(entry, &guard), result(entry));
     }
+    // Without a word, a preview without rows would look complete.
     if list("rows").next().is_none() {
         let reason = if preview["guard"].is_null() {
             "unknown: no session was started in the last week"

@@ -1,4 +1,4 @@
-//! How a rollout is described.
+//! `brune rollout status`: the state of a rollout, in lines and as a table.
 
 use serde_json::Value;
 
@@ -29,6 +29,7 @@ pub(super) async fn watch(
 
 /// Returns the result of the command if the rollout has ended.
 fn outcome(rollout: &Value, line: &str) -> Option<Result<(), Failure>> {
+    // A rollout that runs has no end yet, so the watch goes on.
     match rollout["ended"]["outcome"].as_str()? {
         "promoted" => Some(Ok(())),
         _ => Some(Err(Failure::rejected(line))),
@@ -59,7 +60,7 @@ pub(super) fn next_step(rollout: &Value) -> Option<String> {
     let number = &rollout["proposal"];
     if rollout["held"].is_object() {
         let reason = rollout["held"]["reason"].as_str().unwrap_or_default();
-        // A person who held the rollout resumes it; the rule waits for a decision.
+        // After these holds more users or hours would seldom help; all other holds can end when the cause is gone.
         let steps = match reason {
             "inconclusive" | "max_hours" | "completed" => &["promote", "revert"][..],
             // No count of such a rollout can be trusted, so a longer rollout would not help.
@@ -85,6 +86,7 @@ fn rows(rollout: &Value) -> Vec<Vec<String>> {
     add("proposal", format!("{}, edition {}", rollout["proposal"], rollout["edition"]));
     add("state", state(rollout));
     add("share", format!("{} % of the users, {}", rollout["share"], stage_of(rollout)));
+    // A row for each stage and guard, so that `grep` finds a single one.
     for stage in list("stages") {
         let [share, users, minutes] = ["share", "users", "minutes"].map(|name| &stage[name]);
         let needs = format!("{users} candidate users and {minutes} minutes");
@@ -160,13 +162,13 @@ fn users(users: &Value) -> String {
     }
     let [candidate, control, stage] =
         ["candidate", "control", "stage_candidate"].map(|name| cell(&users[name]));
-    format!("{candidate} of the candidate ({stage} count for the stage), {control} of the control")
+    format!("candidate {candidate} ({stage} count for the stage), control {control}")
 }
 
 fn guard(guard: &Value) -> String {
     let name = cell(&guard["guard"]);
     let [candidate, control] = ["candidate", "control"].map(|name| cell(&guard[name]));
-    let counts = format!("failing users: {candidate} of the candidate, {control} of the control");
+    let counts = format!("failing users: candidate {candidate}, control {control}");
     // Without evidence: nothing follows from the counts of such a guard.
     if guard["judges"] == false {
         return format!("{name}: does not judge; {counts}");
@@ -179,6 +181,7 @@ fn guard(guard: &Value) -> String {
 fn waits_for(rollout: &Value) -> Option<String> {
     let waits = &rollout["waits_for"];
     waits.as_object()?;
+    // A condition that is met is not worth a word.
     let count = |name: &str, noun: &str| {
         let count = waits[name].as_f64().filter(|count| *count > 0.0)?;
         Some(format!("{count} {noun}"))
@@ -212,6 +215,7 @@ fn running(running: &Value) -> String {
 
 /// Formats evidence with the digits that matter.
 fn evidence(evidence: &Value) -> String {
+    // The rule compares with hundreds: decimals matter near 1 only.
     match evidence.as_f64() {
         None => "unknown".to_owned(),
         // A product of many ratios has hundreds of digits.

@@ -61,6 +61,7 @@ pub(super) async fn take(
     if output.is_for_programs() {
         return show(output, &[], &[], &rollout);
     }
+    // The response to a dry run is the rollout as it is.
     if dry_run {
         print(&format!("the rollout of proposal {number} {}", action.in_future()));
         return Ok(());

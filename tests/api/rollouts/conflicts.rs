@@ -1,4 +1,4 @@
-//! Writes while a rollout is in progress.
+//! Writes while a rollout is running.
 
 use brune::settings::{self, BRUN_E, Catalog};
 use serde_json::{Value, json};
