@@ -2,25 +2,25 @@
 -- or reverted.
 --
 -- The state of a rollout is in the row of its proposal. The arm of a user follows from the salt of the rollout and the
--- user's id, so nothing is stored for users who never start a session. What holds for every writer, psql included:
+-- user's id, so nothing is stored for users who never start a session. Triggers enforce for every writer, also for psql:
 --   1. A rollout begins with enough approvals, outside of a freeze, at its first stage. One rollout runs at a time.
 --   2. The share grows, stage by stage, to the share of the plan; the salt never changes, so no candidate becomes control.
 --   3. While a proposal rolls, no other revision changes its settings.
 --   4. A session records its arm, which follows from salt, user and share, and keeps the arm for ever.
---   5. Failures of users are recorded by triggers, whoever ends the session; a user counts once for each guard.
+--   5. Triggers record the failures of users, also of sessions that end by SQL; a user counts once for each guard.
 --   6. Every step is an entry of the audit trail (action `decision`), and every step that changes what a start may do
 --      raises the epoch of the head, which the insert of a session compares. A start after an acknowledged step never
 --      has the settings from before the step, on any instance.
 --
--- Safe while the release before runs: nothing rolls until every instance knows rollouts (`feature_level` 2), and the new
--- columns of a session are null outside of a rollout.
+-- Safe while the release before runs: the service begins no rollout until every instance knows rollouts
+-- (`feature_level` 2), and the new columns of a session are null outside of a rollout.
 
 alter table brune_proposal
   drop constraint brune_proposal_state_check,
   drop constraint brune_proposal_has_an_end,
   -- 16 random bytes.
   add column salt            bytea,
-  -- The number of the stage, from 1, and its share in basis points. They stay when the rollout ends.
+  -- The number of the stage, from 1, and the share of the stage in basis points; kept when the rollout ends.
   add column stage           smallint,
   add column share_bp        integer check (share_bp between 1 and 10000),
   add column rolling_since   timestamptz,
@@ -52,8 +52,8 @@ alter table brune_proposal
   add constraint brune_proposal_revert_has_a_cause check ((state = 'reverted') = (revert_cause is not null));
 create unique index brune_proposal_one_rolling on brune_proposal ((true)) where state = 'rolling';
 
--- Names the database: the cluster, its timeline and the database in the cluster. A copy has another name, and so has a
--- database after a failover, which may have lost sessions.
+-- Names the database: the cluster, the timeline and the database in the cluster. A restored dump has another name, as has
+-- a database after a failover, which may have lost sessions. A plain copy of the data directory keeps the name.
 create function brune_rollout_origin() returns text language sql stable as $$
   select system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/' || oid
   from pg_control_system(), pg_database where datname = current_database()
@@ -66,8 +66,8 @@ create function brune_rollout_bucket(salt bytea, user_id text) returns integer l
   from (select sha256(salt || convert_to(user_id, 'UTF8')) as digest) hash
 $$;
 
--- Whether `plan` has what `rollouts::Plan` (src/rollouts/plan.rs) reads: a plan that the service cannot read would never
--- take effect, nor fail.
+-- Whether `plan` has the members of `rollouts::Plan` (src/rollouts/plan.rs), each within its bounds: a plan that the
+-- service cannot read would never take effect, nor fail.
 create function brune_rollout_plan_is_readable(plan jsonb) returns boolean language sql immutable as $$
   select coalesce(case when jsonb_typeof(plan) = 'object' and jsonb_typeof(plan -> 'stages') = 'array'
       and jsonb_typeof(plan -> 'guards') = 'array'
@@ -103,7 +103,7 @@ end $$;
 create trigger brune_rollout_plan_write before insert on brune_proposal_edition
   for each row when (new.plan ? 'rollout') execute function brune_rollout_plan_write();
 
--- Requires what a rollout needs to begin or to widen: approvals, no objection, no freeze, a setting of new sessions.
+-- Requires the conditions of a begin and of a next stage: approvals, no objection, no freeze, a setting of new sessions.
 create function brune_rollout_permitted(subject brune_proposal) returns void language plpgsql as $$
 declare
   content brune_proposal_edition;
@@ -123,7 +123,7 @@ begin
   then
     raise exception 'proposal % does not have its approvals', subject.number
       using errcode = 'integrity_constraint_violation', constraint = 'brune_proposal_approvals',
-        hint = 'approve the current edition, or lower the approvals of the settings';
+        hint = 'before the begin approve the current edition; later lower the approvals of the settings, or revert';
   end if;
   if not exists (select from app_global_setting_schema d where content.edits ? d.key and d.applies = 'new_sessions')
     or exists (select from jsonb_each(content.edits) edit where not edit.value ? 'value')
@@ -133,7 +133,7 @@ begin
   end if;
 end $$;
 
--- Permits only the steps of a rollout: it begins, widens, is held or resumed, and ends as promoted or reverted.
+-- Permits only the steps of a rollout: the begin, the next stage, a hold, a resumption, the promotion and the revert.
 create function brune_rollout_write() returns trigger language plpgsql security definer as $$
 declare
   head app_global_setting_head;
@@ -194,7 +194,7 @@ begin
     elsif new.held_reason is null then
       new.resumed_at := clock_timestamp();
     end if;
-    -- A resumption or a stage is a decision of somebody who knows the database.
+    -- A hold keeps the name: after a failover, only the resumption by a person accepts the new database.
     new.origin := case when is_stage or new.held_reason is null then brune_rollout_origin() else old.origin end;
     new.held_since := case when new.held_reason is not null then clock_timestamp() end;
     expected.held_reason := new.held_reason;
@@ -203,8 +203,8 @@ begin
     expected.origin := new.origin;
   end if;
   if new is distinct from expected or old.state <> 'rolling' and new.state <> 'rolling' then
-    raise exception 'proposal % cannot become % from %, or the step changes more than the step', old.number, new.state,
-        old.state
+    raise exception 'proposal % cannot become % from %, or the update changes more than the step', old.number,
+        new.state, old.state
       using errcode = 'integrity_constraint_violation';
   end if;
   return new;
@@ -246,7 +246,7 @@ begin
     case when new.state = 'rolling' then new.step_request_id else new.end_request_id end);
   if new.state <> old.state or new.share_bp <> old.share_bp then
     update app_global_setting_head set epoch = epoch + 1;
-    -- A hint to read the database: the revision is the same, and the content of a rollout would have to be proved.
+    -- A hint to read the database: the revision is the same, and a notification proves changes of settings only.
     perform pg_notify('brune_settings', revision::text) from app_global_setting_head;
   end if;
   return null;
@@ -289,7 +289,7 @@ alter table brune_session
   add column candidate boolean,
   -- The share at the start, in basis points.
   add column share_bp  integer,
-  -- How the session went, by whoever ended it.
+  -- How the session went, as reported with its end.
   add column outcome   text,
   add constraint brune_session_arm_is_complete check (num_nulls(proposal, candidate, share_bp) in (0, 3)) not valid,
   add constraint brune_session_outcome check (outcome is null or outcome = 'failed' and status = 'ended') not valid;
@@ -320,8 +320,8 @@ begin
   return new;
 end $$;
 
--- Requires the arm that follows from salt, user and share. Not the state: the rollout may have ended while the insert,
--- which compared the epoch, was under way.
+-- Requires the arm that follows from salt, user and share. The state is not compared: the rollout may have ended during
+-- the insert, which has compared the epoch.
 create function brune_rollout_arm_is_true() returns trigger language plpgsql security definer as $$
 begin
   if not exists (select from brune_proposal p
@@ -338,7 +338,7 @@ create trigger brune_rollout_arm_is_true before insert on brune_session
 create trigger brune_rollout_arm_is_true before insert on brune_start_refused
   for each row when (new.proposal is not null) execute function brune_rollout_arm_is_true();
 
--- The users who failed in a rollout, each once for a guard: counting starts would revert harmless changes because of a few
+-- The failing users of a rollout, each once for a guard: counting starts would revert harmless changes because of a few
 -- users who try again and again.
 create table brune_rollout_failure (
   proposal  uuid not null,
@@ -356,7 +356,7 @@ begin
   insert into brune_rollout_failure (proposal, guard, user_id, candidate, share_bp)
   values (new.proposal,
     case when tg_table_name = 'brune_start_refused' then 'refused'
-      -- Not read from a refusal, which has no status.
+      -- By name, because a refusal has no column `status`.
       when to_jsonb(new) ->> 'status' = 'failed' then 'start_failed'
       else 'cut_short' end,
     new.user_id, new.candidate, new.share_bp)
@@ -395,7 +395,7 @@ begin
   ] loop
     execute format('alter function %s set search_path = pg_catalog, %s, pg_temp', signature::regprocedure, home);
   end loop;
-  -- As for the other functions of a change: its plans use indexes, whatever the statistics say.
+  -- As for the other functions of a change: the plans use indexes, whatever the statistics say.
   alter function app_global_setting_head_is_not_rolling() set enable_seqscan = off;
   alter function app_global_setting_head_is_not_rolling() set enable_bitmapscan = off;
   alter function app_global_setting_head_is_not_rolling() set jit = off;

@@ -163,10 +163,10 @@
 //! 3. Pure rules decide on the account and the history, and collect every
 //!    [`IneligibleReason`](sessions::IneligibleReason).
 //! 4. One statement inserts the session if history and rate limit permit **and the revision of the database is still
-//!    that of the snapshot**, and the epoch that of the rollout: every step of a rollout is a new epoch. This fence needs no
-//!    notification: a start after an acknowledged change or step, on any instance, never has older settings. A unique
-//!    index prevents two concurrent sessions of one user. Under load, concurrent starts share a statement
-//!    (`sessions/start/queue.rs`).
+//!    that of the snapshot**, and the epoch that of the rollout: every begin, next stage and end of a rollout is a new
+//!    epoch. This fence needs no notification: a start after an acknowledged change or step, on any instance, never has
+//!    older settings. A unique index prevents two concurrent sessions of one user. Under load, concurrent starts share
+//!    a statement (`sessions/start/queue.rs`).
 //! 5. If no row was inserted, a second statement finds the reason. With an outdated snapshot the settings are reloaded
 //!    and the start is retried; other reasons are reported together.
 //! 6. The row pins prompt, model and duration with their revision; a trigger prevents changes. With a provider the row
@@ -186,12 +186,13 @@
 //! 2. A start picks the arm of the user by a hash of salt and user id, and decides with the settings of the arm. The insert
 //!    compares revision **and** epoch with the database, so no start has the settings from before an acknowledged step.
 //! 3. The session records the arm. Triggers record the first failure of each user for each guard, whoever ends the session.
-//! 4. [`sessions::guard_rollouts`] looks every second on every instance, without a lock: it marks abandoned starts, counts
-//!    (`sessions/guards/`), and asks the pure rule ([`rollouts::decide`]). A count that cannot be read blocks every step but a
-//!    revert.
+//! 4. [`sessions::guard_rollouts`] looks about every second on every instance, without the lock of the head. A look
+//!    marks abandoned starts, counts users (`sessions/guards/`), and asks the pure rule ([`rollouts::decide`]). A count
+//!    that cannot be read blocks every step except a hold and a revert.
 //! 5. A step takes the lock of the head and compares stage and hold again, so one of several instances acts. A promotion is
 //!    a change like any other (`settings/change/apply.rs`).
-//! 6. `GET /admin/proposals/{number}/rollout` counts with the code of the worker, so the page shows what the rule sees.
+//! 6. `GET /admin/proposals/{number}/rollout` counts with the code of the worker, so the page shows the numbers of the
+//!    rule.
 //!
 //! # A what-if, step by step
 //!

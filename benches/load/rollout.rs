@@ -1,4 +1,4 @@
-//! Session starts while nothing rolls out and while a rollout runs, compared with an earlier program.
+//! Session starts without a rollout and during a rollout, compared with an earlier program.
 //!
 //! `BRUNE_BENCH_BEFORE` is the path of the earlier program. Without the variable, only the two sides of this program are
 //! compared with each other.
@@ -21,9 +21,9 @@ use crate::{
     world::{World, admin},
 };
 
-/// The bar of a start while nothing rolls out: the program before sessions had a rollout.
+/// The bar of a start without a rollout, compared with the earlier program.
 const IDLE_BAR: f64 = 1.03;
-/// The bar of a start while a rollout runs.
+/// The bar of a start during a rollout, compared with each other side.
 const ROLLING_BAR: f64 = 1.15;
 /// Concurrent clients, and the starts of one turn. A single client never shares a statement.
 const CLIENTS: [(usize, usize); 3] = [(1, 300), (8, STARTS), (32, STARTS)];
@@ -149,8 +149,8 @@ async fn compare(sides: &[Side], clients: usize, starts: usize) {
         line(&format!("{what}, {clients} clients"), median(&ratios), bar, false, &figures);
     };
     if idle > 0 {
-        report("none rolls / before", idle, 0, IDLE_BAR);
-        report("one rolls / before", rolling, 0, ROLLING_BAR);
+        report("start without a rollout, of before", idle, 0, IDLE_BAR);
+        report("start during a rollout, of before", rolling, 0, ROLLING_BAR);
     }
-    report("one rolls / none", rolling, idle, ROLLING_BAR);
+    report("start during a rollout, of without", rolling, idle, ROLLING_BAR);
 }

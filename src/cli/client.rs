@@ -324,11 +324,12 @@ pub(super) fn fix(code: &str) -> Option<&'static str> {
         }
         "predecessor_not_applied" => Some("`brune proposal show` prints the next step"),
         "rollout_running" => Some(
-            "wait for the end of the rollout (`brune rollout status`), revert the rollout, or in an emergency add \
-             --emergency",
+            "wait for the end of the rollout (`brune rollout status`), promote or revert the rollout, or in an \
+             emergency add --emergency",
         ),
         "rollout_conflict" => Some(
-            "with the change that rolls out, the settings would be invalid: `brune rollout status` shows the rollout",
+            "write other values, promote or revert the rollout (`brune rollout status`), or in an emergency add \
+             --emergency",
         ),
         "rollout_not_running" | "rollout_step_impossible" => {
             Some("`brune rollout status` shows the rollout")

@@ -110,9 +110,10 @@ enum Command {
     Proposal(proposal::Arguments),
     /// Watch and steer the guarded rollout of a proposal, over REST
     ///
-    /// A rollout gives a change to a share of the users first, compares their failures with those of the others, and
-    /// reverts the change if it does harm. `brune config set … --propose --rollout` proposes a rollout, `brune proposal
-    /// apply` begins it. Connection and exit codes as of `brune config`; 4 also means that the rollout has ended.
+    /// A rollout gives a change to a share of the users first, compares the failing users with and without the change,
+    /// and reverts a harmful change. `brune config set … --propose --rollout` proposes a rollout, `brune proposal
+    /// apply` begins the rollout. Connection and exit codes as of `brune config`; 4 also means that the rollout has
+    /// ended.
     Rollout(rollout::Arguments),
     /// Freeze all settings for a time, list freezes, end a freeze, over REST
     ///

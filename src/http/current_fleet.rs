@@ -28,14 +28,14 @@ where
     async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Problem> {
         let pool = Pool::from_ref(state);
         let outdated = Fleet::from_ref(state).outdated(&pool, FeatureLevel::Decisions).await?;
-        let consequence = "could not list the history anymore";
-        let problem = |outdated| Problem::fleet_outdated(outdated, consequence);
+        let limitation = "could not list the history anymore";
+        let problem = |outdated| Problem::fleet_outdated(outdated, limitation);
         if outdated.is_empty() { Ok(Self) } else { Err(problem(outdated)) }
     }
 }
 
-/// Rejects the beginning of a rollout while an instance runs that does not know rollouts: its session starts would have no
-/// arm, and it could not read the proposal.
+/// Rejects the beginning of a rollout while an instance of an older release runs: session starts of the instance would
+/// have no arm, and the instance could not read the proposal.
 pub(in crate::http) struct RolloutFleet {
     pool: Pool,
     fleet: Fleet,
@@ -55,7 +55,7 @@ where
 }
 
 impl RolloutFleet {
-    /// Requires that every running instance knows rollouts, if the application of the edition would begin one.
+    /// Requires that every running instance knows rollouts, if the application of the edition would begin a rollout.
     pub(in crate::http) async fn require(
         &self,
         writer: &SettingsWriter,

@@ -118,7 +118,7 @@ impl RolloutMetrics {
         self.evidence.get_or_create(&GuardLabels { guard }).set(evidence);
     }
 
-    /// Sets every state to 0: nothing rolls.
+    /// Sets every gauge to 0: no rollout runs.
     pub fn clear(&self) {
         self.set(&RolloutGauges::default());
         for guard in GUARDS {

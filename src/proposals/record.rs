@@ -89,13 +89,13 @@ string_enum! {
         AssignmentOff = "assignment_off",
         /// The last stage is complete, and the plan leaves the promotion to a person.
         Completed = "completed",
-        /// The counts could not be read for minutes.
+        /// The counts could not be read for five minutes.
         Unreadable = "unreadable",
-        /// The change can no longer be applied.
+        /// The settings are invalid, or the change can no longer be applied.
         Invalid = "invalid",
         /// The change no longer has its approvals.
         NotApproved = "not_approved",
-        /// The database was restored from a copy: the users of the rollout are elsewhere.
+        /// The database was restored from a copy, or promoted from a standby, and may lack sessions.
         Restored = "restored",
     }
 }

@@ -70,7 +70,7 @@ string_enum! {
     }
 }
 
-/// A stage as received: not validated.
+/// A stage of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = RolloutStage)]
@@ -83,7 +83,7 @@ pub struct StageDraft {
     pub minutes: i64,
 }
 
-/// A plan as received: not validated. Every part has a default.
+/// The plan of a rollout. Every part has a default; a stored plan has every default written out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = RolloutPlan)]

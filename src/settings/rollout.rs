@@ -1,4 +1,4 @@
-//! The rollout that is running, and the settings of its candidate.
+//! The running rollout, and the settings of the candidate.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -13,12 +13,12 @@ use crate::{
     settings::{entry::StoredSetting, rules::Violation, schema::KeyClass, snapshot::Snapshot},
 };
 
-/// What decides about session starts besides the settings. Every change is a new epoch.
+/// The state that decides about session starts besides the settings. A new state has a greater number.
 #[derive(Debug, Default, PartialEq)]
 pub struct Epoch {
     /// Grows when starts are stopped or resumed, and when a rollout begins, widens or ends.
     pub number: i64,
-    /// The rollout that is running.
+    /// The running rollout.
     pub rollout: Option<RunningRollout>,
 }
 
@@ -59,7 +59,7 @@ impl RunningRollout {
     /// Returns the settings of the candidate: `current` with the values of the proposal.
     ///
     /// # Errors
-    /// All violations of the rules. They are possible only after changes by SQL.
+    /// All violations of the rules, which only changes by SQL can cause.
     pub fn candidate(&self, current: &Snapshot) -> Result<Snapshot, Vec<Violation>> {
         let mut violations = Vec::new();
         let mut rows = Vec::with_capacity(self.edits.len());

@@ -233,8 +233,9 @@ impl SettingsWriter {
                 change::enqueue_emergency(conn, outbox, scanner, actor, content, &result).await?;
             }
             if let Some(number) = result.reverted {
-                let moved = (number, RolloutEvent::Reverted);
-                change::enqueue_rollout_moved(conn, outbox, scanner, moved, actor, None).await?;
+                let step_event = (number, RolloutEvent::Reverted);
+                change::enqueue_rollout_moved(conn, outbox, scanner, step_event, actor, None)
+                    .await?;
             }
             if !result.ignored.is_empty() {
                 change::enqueue_refused(conn, outbox, actor, &result.ignored).await?;

@@ -60,7 +60,7 @@ await journey(async (page) => {
 
   // A change while the dialog is open removes the report, which belongs to another change.
   await api('PATCH', '/admin/global-settings', { reason: 'nine as well', changes: [{ key: PER_DAY, value: 9, version: 1 }] });
-  await whatIf.getByText('The change is another one now.').waitFor();
+  await whatIf.getByText('The change was edited.').waitFor();
   assert.equal(await whatIf.getByRole('table').count(), 0);
   await page.keyboard.press('Escape');
 
@@ -72,7 +72,7 @@ await journey(async (page) => {
   await section.getByText('No decision on the 2 attempts would have been different').waitFor();
   await section.getByText('The recorded settings explain 100 %').waitFor();
   await api('PUT', `/admin/proposals/${number}`, { reason: 'none', changes: [{ key: COOLDOWN, value: 0, version: 1 }] }, ADMIN, { 'If-Match': '"e1"' });
-  await section.getByText('The change is another one now.').waitFor();
+  await section.getByText('The change was edited.').waitFor();
   await section.getByRole('button', { name: 'Show what-if' }).click();
   await section.getByText('Of 2 attempts: 1 would have been admitted.').waitFor();
   await api('POST', `/admin/proposals/${number}/withdraw`, { reason: 'not needed' }, ADMIN);

@@ -54,8 +54,8 @@ async fn a_rollout_is_previewed_begun_held_widened_and_reverted() {
         "share\t10 % of the users, stage 1 of 2\n",
         "stage\t50 % of the users, until 200 candidate users and 30 minutes\n",
         "then\tpromote; at most 72 hours\n",
-        "users\t0 of the candidate (0 count for the stage), 0 of the control\n",
-        "guard\tstart_failed: fine; failing users: 0 of the candidate, 0 of the control; evidence 1.00, reverts at 300\n",
+        "users\tcandidate 0 (0 count for the stage), control 0\n",
+        "guard\tstart_failed: fine; failing users: candidate 0, control 0; evidence 1.00, reverts at 300\n",
         "assignment\tevidence 1.00, holds at 1000\n",
         "running\tno session has the settings of the rollout\n",
     ] {
@@ -121,8 +121,8 @@ async fn sessions_with_a_reverted_change_are_counted_and_ended() {
     assert_eq!(start.status(), StatusCode::CREATED);
     rollout(&service, &["status", "1"])
         .ends(0, "running\t1 session has the settings of the rollout, until ")
-        .ends(0, "users\t1 of the candidate (0 count for the stage), 0 of the control\n")
-        .ends(0, "guard\trefused: does not judge; failing users: 0 of");
+        .ends(0, "users\tcandidate 1 (0 count for the stage), control 0\n")
+        .ends(0, "guard\trefused: does not judge; failing users: candidate 0");
     step(&service, "revert").ends(0, "next: brune rollout end-sessions 1 --reason TEXT\n");
     rollout(&service, &["status", "1"])
         .ends(0, "next\tbrune rollout end-sessions 1 --reason TEXT\n");

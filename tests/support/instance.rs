@@ -80,7 +80,7 @@ impl Instance {
         self.tasks.apply_due_proposals(&self.state, Duration::from_millis(20));
     }
 
-    /// A worker that judges the running rollout when it is asked to.
+    /// A worker that judges the running rollout at each call of `look`.
     pub(crate) fn rollout_worker(&self) -> RolloutWorker {
         self.state.rollout_worker()
     }

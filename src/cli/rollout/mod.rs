@@ -65,16 +65,16 @@ enum Command {
         )]
         every: u64,
     },
-    /// Show what a rollout would take and detect, from the starts of the last week
+    /// Show how long a rollout would take and what harm the plan would detect, from the starts of the last week
     ///
-    /// For a proposal that has not begun to roll out.
+    /// For a proposal whose rollout has not begun.
     Preview {
         #[command(flatten)]
         rollout: Rollout,
     },
-    /// Hold a rollout: the share stays until somebody resumes; the guards can still revert
+    /// Hold a rollout: the share stays until a person decides; the guards can still revert
     Hold(Step),
-    /// Resume a rollout that is held
+    /// Resume a rollout that is held: users, minutes and hours count from now on
     Resume(Step),
     /// Begin the next stage now
     Advance(Step),
@@ -82,14 +82,14 @@ enum Command {
     Promote(Step),
     /// End a rollout without the change; always possible, also during a freeze
     ///
-    /// No session that starts afterwards gets the change. Sessions that run keep their settings: `end-sessions` ends
-    /// them.
+    /// No session that starts afterwards gets the change. Running sessions keep the change until they end, or until
+    /// `end-sessions` ends the sessions.
     Revert(Step),
-    /// End the running sessions that have the settings of the rollout
+    /// End the running sessions that have the change, at most 10,000 in one call
     EndSessions {
         #[command(flatten)]
         rollout: Rollout,
-        /// Reason for the audit trail
+        /// Reason, stored with each session and in the log
         #[arg(long, short)]
         reason: String,
     },

@@ -1,4 +1,4 @@
-//! How a rollout is described.
+//! `brune rollout status`: the state of a rollout, in lines and as a table.
 
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ pub(super) fn next_step(rollout: &Value) -> Option<String> {
     let number = &rollout["proposal"];
     if rollout["held"].is_object() {
         let reason = rollout["held"]["reason"].as_str().unwrap_or_default();
-        // A person who held the rollout resumes it; the rule waits for a decision.
+        // After these holds more users or hours would seldom help; all other holds can end when the cause is gone.
         let steps = match reason {
             "inconclusive" | "max_hours" | "completed" => &["promote", "revert"][..],
             // No count of such a rollout can be trusted, so a longer rollout would not help.
@@ -162,13 +162,13 @@ fn users(users: &Value) -> String {
     }
     let [candidate, control, stage] =
         ["candidate", "control", "stage_candidate"].map(|name| cell(&users[name]));
-    format!("{candidate} of the candidate ({stage} count for the stage), {control} of the control")
+    format!("candidate {candidate} ({stage} count for the stage), control {control}")
 }
 
 fn guard(guard: &Value) -> String {
     let name = cell(&guard["guard"]);
     let [candidate, control] = ["candidate", "control"].map(|name| cell(&guard[name]));
-    let counts = format!("failing users: {candidate} of the candidate, {control} of the control");
+    let counts = format!("failing users: candidate {candidate}, control {control}");
     // Without evidence: nothing follows from the counts of such a guard.
     if guard["judges"] == false {
         return format!("{name}: does not judge; {counts}");

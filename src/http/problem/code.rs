@@ -111,16 +111,19 @@ codes! {
         "Nothing was stored. Apply the proposal on which this one builds, or write an edition without `after`.";
     ChangeFrozen "change_frozen" CONFLICT "Settings are frozen",
         "Nothing was stored. Wait until `until`, end the freeze, or write with `emergency=true`.";
-    RolloutRunning "rollout_running" CONFLICT "Rollout in progress",
+    RolloutRunning "rollout_running" CONFLICT "Rollout is running",
         "Nothing was stored. The proposal `proposal` is rolling out, with the settings `keys`: promote or revert the rollout \
          first. A write with `emergency=true` reverts the rollout.";
-    RolloutConflict "rollout_conflict" CONFLICT "Conflict with the rollout in progress",
+    RolloutConflict "rollout_conflict" CONFLICT "Conflict with the running rollout",
         "Nothing was stored. With the values of the rollout of `proposal`, the settings would be invalid: `errors` lists the \
-         rules. Promote or revert the rollout first. A write with `emergency=true` reverts the rollout.";
-    RolloutNotRunning "rollout_not_running" CONFLICT "Rollout is not in progress",
-        "Nothing was stored. The rollout of the proposal has not begun, or has ended.";
+         rules. Write other values, or promote or revert the rollout first. A write with `emergency=true` reverts the \
+         rollout.";
+    RolloutNotRunning "rollout_not_running" CONFLICT "Rollout is not running",
+        "Nothing was stored. If the rollout has not begun, apply the proposal. If the rollout has ended, nothing is left \
+         to do.";
     RolloutStepImpossible "rollout_step_impossible" CONFLICT "Step of the rollout is not possible",
-        "Nothing was stored. Read the rollout again: the stage or the hold does not permit the step.";
+        "Nothing was stored. Read the rollout again. At the last stage, promote instead; only a held rollout can be \
+         resumed.";
     FleetOutdated "fleet_outdated" CONFLICT "Instance runs an older release",
         "Nothing was stored. `instances` lists the running instances that could not read the new data. \
          Replace these instances, then try again.";

@@ -59,14 +59,14 @@ impl Problem {
         Self::new(Code::MalformedRequest, detail).with_errors(errors)
     }
 
-    /// Creates a 409 for `instances` that could not read what the request would store; `consequence` says what these
-    /// instances would do instead.
+    /// Creates a 409 for `instances` that could not read the data of the request; `limitation` completes the sentence
+    /// “instances of an older release …”.
     pub(in crate::http) fn fleet_outdated(
         instances: Vec<OutdatedInstance>,
-        consequence: &str,
+        limitation: &str,
     ) -> Self {
         let hosts: Vec<&str> = instances.iter().map(|instance| instance.host.as_str()).collect();
-        let detail = format!("instances of an older release {consequence}: {}", hosts.join(", "));
+        let detail = format!("instances of an older release {limitation}: {}", hosts.join(", "));
         Self::new(Code::FleetOutdated, detail)
             .with_members(Members { instances: Some(instances), ..Members::default() })
     }

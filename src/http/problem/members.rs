@@ -25,8 +25,8 @@ pub(super) struct Members {
     /// With `not_eligible`: every applicable rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reasons: Option<Vec<IneligibleReason>>,
-    /// With `approval_required`: the protected settings. With `rollout_running`: the settings that roll out, if the rollout
-    /// is not the one of the proposal itself.
+    /// With `approval_required`: the protected settings. With `rollout_running`: the settings that roll out; absent if
+    /// the proposal of the request itself rolls out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) keys: Option<Keys>,
     /// With `rollout_running` and `rollout_conflict`: the number of the proposal that rolls out.

@@ -9,7 +9,7 @@ impl From<RolloutError> for Problem {
     fn from(err: RolloutError) -> Self {
         let detail = err.to_string();
         match err {
-            // A plan without a rollout, like a rollout that never began, is no rollout to show.
+            // The same code as before the begin of a rollout: in both cases there is nothing to show.
             RolloutError::NotPlanned(_) => Self::new(Code::RolloutNotFound, detail),
             RolloutError::Proposal(err) => err.into(),
             RolloutError::Database(err) => err.into(),

@@ -228,7 +228,7 @@ fn rollout_title(payload: &Value) -> (String, Severity) {
     (format!("Rollout of proposal {proposal} {step}"), severity)
 }
 
-/// Says what a person has to do, and who still has the proposed values.
+/// Says what a person has to decide, and how many sessions still have the proposed values.
 fn rollout_text(payload: &Value) -> String {
     let sessions = payload["sessions"].as_i64().unwrap_or_default();
     let still = match sessions {
@@ -237,7 +237,7 @@ fn rollout_text(payload: &Value) -> String {
     };
     match payload["event"].as_str().unwrap_or_default() {
         "held" => {
-            "The share stays until somebody resumes, advances, promotes or reverts.".to_owned()
+            "The share stays until a person decides, and the guards can still revert.".to_owned()
         }
         "reverted" if sessions > 0 => {
             format!("New sessions have the settings without the change.{still}")

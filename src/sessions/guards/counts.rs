@@ -93,7 +93,7 @@ impl Failures {
 
     /// Returns the evidence of every guard.
     pub(super) fn all_evidence(&self) -> Vec<GuardEvidence> {
-        // Also of guards outside of the plan, which the rule ignores and the page shows.
+        // The rule ignores guards outside of the plan; the page shows all guards.
         let evidence =
             |guard: &Guard| GuardEvidence { guard: *guard, evidence: self.evidence(*guard) };
         Guard::ALL.iter().map(evidence).collect()

@@ -26,14 +26,15 @@ const MAX_BATCHES: u16 = 50;
 /// sessions, at most 10,000. Starting sessions are not ended.
 ///
 /// # Errors
-/// There is no such rollout, or the database failed. Then some sessions may be ended; a repeated request ends the rest.
+/// There is no such rollout, or the database failed. After a failure of the database some sessions may be ended; a
+/// repeated request ends the rest.
 pub async fn end_candidate_sessions(
     pool: &Pool,
     outbox: &Outbox,
     number: i64,
     by: &EndedBy,
 ) -> Result<i64, RolloutError> {
-    // Also after the end of the rollout: sessions keep their settings, and run on.
+    // Also after the end of the rollout: running sessions keep the settings of their start.
     let rollout = find_begun(pool, number).await?;
     // One deadline for all batches, within the deadline of the request.
     let deadline = Deadline::standard();
@@ -51,7 +52,7 @@ pub async fn end_candidate_sessions(
             outbox.wake();
         }
         total += ended;
-        // A batch with room found every session that is not locked by somebody else.
+        // Fewer sessions than the batch: only sessions that another transaction locks are left.
         if ended < i64::from(BATCH) {
             break;
         }

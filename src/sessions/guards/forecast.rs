@@ -18,7 +18,7 @@ const HOURS: i32 = 7 * 24;
 /// The most attempts that are read. With more traffic the period is shorter, and the preview continues its last day.
 const MAX_ATTEMPTS: i64 = 500_000;
 
-/// A stage that is held before it ends.
+/// A stage that does not end before the rollout is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = RolloutStageWarning)]
 pub struct StageWarning {

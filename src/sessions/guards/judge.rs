@@ -1,4 +1,4 @@
-//! The next step of a rollout, from what was read.
+//! The next step of a rollout, from the counts and the validity of the settings.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub(super) enum Validity {
     CandidateInvalid,
 }
 
-/// What one look at a rollout read. A count that could not be read is `None`, never zero.
+/// The counts of one look at a rollout. A count that could not be read is `None`, never zero.
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
     /// The failing users.
@@ -75,13 +75,13 @@ impl NextStep {
 }
 
 impl Reading {
-    /// Returns the evidence of each guard whose failing users are completely known.
+    /// Returns the evidence of every guard; nothing if the failing users could not be read.
     fn guards(&self) -> Vec<GuardEvidence> {
         let Some(failures) = &self.failures else { return Vec::new() };
         failures.all_evidence()
     }
 
-    /// Returns the observation for the rule. Users that could not be read are none, so no stage can end.
+    /// Returns the observation for the rule. Users that could not be counted count as zero, so no stage can end.
     fn observation<'a>(&self, rollout: &Rollout, guards: &'a [GuardEvidence]) -> Observation<'a> {
         let users = self.users.as_ref();
         Observation {
@@ -103,7 +103,7 @@ impl Reading {
         if let Decision::Revert { guard, evidence } = decision {
             return Some(NextStep::RevertHarmful { guard, evidence });
         }
-        // Candidate users cannot start, and the change cannot be promoted any more.
+        // Candidate users cannot start sessions, and the change can no longer be promoted.
         if self.validity == Validity::CandidateInvalid {
             return Some(NextStep::RevertInvalid);
         }
@@ -111,7 +111,7 @@ impl Reading {
         if rollout.held.is_some() {
             return None;
         }
-        // Before anything that widens: the sessions of the users may be in the other database.
+        // Before every step that widens: some sessions of the users may be missing in this database.
         if rollout.is_restored {
             return Some(NextStep::Hold(HeldReason::Restored));
         }
@@ -124,7 +124,7 @@ impl Reading {
         }
         if !self.has_abandoned_starts {
             // A harmful count reverts even if incomplete; a harmless count has to be complete.
-            guards.retain(|judged| judged.guard != Guard::StartFailed);
+            guards.retain(|entry| entry.guard != Guard::StartFailed);
         }
         match rollouts::decide(&rollout.plan, &self.observation(rollout, &guards)) {
             Decision::Hold(reason) => Some(NextStep::Hold(reason.into())),
@@ -143,7 +143,7 @@ impl Reading {
         rollouts::waits_for(&rollout.plan, &self.observation(rollout, &guards))
     }
 
-    /// Returns what the rule saw, to be stored with the step.
+    /// Returns the counts and the evidence, which are stored with the step.
     pub(super) fn evidence(&self, rollout: &Rollout) -> Value {
         let guards = rollout.plan.guards().iter().map(|guard| {
             let counts = self.failures.as_ref().map(|failures| failures.of(*guard));

@@ -30,7 +30,8 @@ pub(super) struct Rollout {
     pub(super) stage_minutes: u32,
     /// Whole minutes since the rollout began or was resumed, by the database's clock.
     pub(super) total_minutes: u32,
-    /// Whether the rollout began in another database, of which this database is a copy.
+    /// Whether the last begin, stage or resumption was in another database: the database was restored, or promoted from
+    /// a standby.
     pub(super) is_restored: bool,
 }
 
@@ -54,7 +55,7 @@ impl Rollout {
     }
 }
 
-/// Why there is no answer about a rollout.
+/// Why a rollout cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RolloutError {
     /// The proposal plans no rollout.

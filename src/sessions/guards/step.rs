@@ -23,7 +23,7 @@ pub(super) async fn take(
         NextStep::Advance => RuleStep::Advance,
         NextStep::Promote => RuleStep::Promote,
     };
-    // Stored with the step: the counts go on growing while sessions of the rollout run.
+    // Stored with the step, because the counts grow while sessions of the rollout run.
     let reason = reading.reason(rollout, next);
     let evidence = reading.evidence(rollout);
     writer.follow_rollout_rule(rollout.position(), step, &reason, Some(&evidence)).await

@@ -76,7 +76,7 @@ fn guard(name: &str) -> sqlx::Result<Guard> {
 
 /// Reads the plan of an edition, in which every default is written out.
 fn plan(plan: Option<Value>) -> sqlx::Result<Plan> {
-    // Null fails like every other unreadable plan: a rollout without a plan could never end.
+    // A missing plan is null, which is unreadable as well: a rollout without a plan could never end.
     let draft: PlanDraft = serde_json::from_value(plan.unwrap_or_default())
         .map_err(|err| sqlx::Error::Decode(err.into()))?;
     draft.validate(&[], "").map_err(|_| unreadable("the plan of a rollout"))
@@ -93,11 +93,8 @@ fn counts(basis_points: i32, is_candidate: bool, users: i64) -> sqlx::Result<Arm
     })
 }
 
-/// Returns the rollout of the proposal `number`, or with `None` the one that is rolling.
-pub(super) async fn find(
-    conn: &mut Connection,
-    number: Option<i64>,
-) -> sqlx::Result<Option<Rollout>> {
+/// Returns the rollout of the proposal `number`; `None` if no rollout of the proposal has begun.
+pub(super) async fn find(conn: &mut Connection, number: i64) -> sqlx::Result<Option<Rollout>> {
     let row = sqlx::query_as!(
         Row,
         r#"
@@ -110,7 +107,7 @@ pub(super) async fn find(
           p.origin is distinct from brune_rollout_origin() as "is_restored!"
         from brune_proposal p
         join brune_proposal_edition e on e.proposal = p.id and e.edition = p.edition
-        where p.stage is not null and case when $1::bigint is null then p.state = 'rolling' else p.number = $1 end
+        where p.stage is not null and p.number = $1
         "#,
         number,
     )
@@ -152,7 +149,7 @@ pub(super) async fn failures(conn: &mut Connection, proposal: Uuid) -> sqlx::Res
     )
     .fetch_all(conn)
     .await?;
-    // One unknown guard or share makes all counts unreadable: a newer release may have written it.
+    // One unknown guard or share, perhaps of a newer release, makes all counts unreadable: a part would look harmless.
     let mut failures = Failures::default();
     for row in rows {
         failures.add(guard(&row.guard)?, counts(row.share_bp, row.candidate, row.users)?);
@@ -175,7 +172,7 @@ pub(super) async fn newest_failures(
     )
     .fetch_all(conn)
     .await?;
-    // The newest were read first, because of the limit.
+    // The query returns the newest failures first, because of the limit.
     let failures = rows.into_iter().rev().map(|row| {
         Ok(Failure {
             at: row.at,
@@ -194,7 +191,7 @@ pub(super) async fn users(
     proposal: Uuid,
     stage_since: DateTime<Utc>,
 ) -> sqlx::Result<Users> {
-    // Refused users are read from the failures, which has each user once and is never deleted.
+    // Refused users are read from the failures: the table has each user once, and no row is ever deleted.
     let rows = sqlx::query!(
         r#"
         with starts as (
@@ -287,13 +284,14 @@ pub(super) async fn traffic_since(
 ) -> sqlx::Result<DateTime<Utc>> {
     let since = sqlx::query_scalar!(
         r#"
-        with period as (select statement_timestamp() - make_interval(hours => $1) as since)
-        select coalesce((
-          select at from (
-            select started_at as at from brune_session where started_at >= (select since from period)
-            union all
-            select at from brune_start_refused where at >= (select since from period)) attempts
-          order by at desc offset $2 limit 1), since) as "since!"
+        with period as (select statement_timestamp() - make_interval(hours => $1) as since),
+        -- Counted first, because the sort is slow.
+        attempts as not materialized (
+          select started_at as at from brune_session where started_at >= (select since from period)
+          union all
+          select at from brune_start_refused where at >= (select since from period))
+        select coalesce(case when (select count(*) from attempts) > $2 then
+          (select at from attempts order by at desc offset $2 limit 1) end, since) as "since!"
         from period
         "#,
         hours,
@@ -304,7 +302,7 @@ pub(super) async fn traffic_since(
 
 /// Returns the traffic since `since`: new users by hour, and failing users by guard.
 pub(super) async fn traffic(conn: &mut Connection, since: DateTime<Utc>) -> sqlx::Result<Traffic> {
-    // The number of rows depends on the period, so a generic plan would expect too few.
+    // The number of rows depends on the period, so a generic plan would expect too few rows.
     conn.plan_each_time();
     let hours = sqlx::query!(
         r#"

@@ -33,7 +33,7 @@ pub struct GuardView {
     /// Failing users of the control.
     #[schema(required)]
     pub control: Option<u32>,
-    /// The evidence: 1 says nothing, a greater one speaks for harm, a smaller one against.
+    /// The evidence: 1 says nothing, greater evidence speaks for harm, smaller evidence against harm.
     #[schema(required)]
     pub evidence: Option<f64>,
     /// The evidence at which the rollout is reverted.
@@ -65,7 +65,7 @@ pub struct RunningSessions {
     pub drained_by: Option<DateTime<Utc>>,
 }
 
-/// A rollout with what its sessions say: the users, the evidence, and what the rule waits for.
+/// A rollout with the users, the evidence, and the missing conditions of the next stage.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RolloutReport {
     /// The stored state.
@@ -100,7 +100,7 @@ pub async fn find_rollout(
 ) -> Result<RolloutReport, RolloutError> {
     let view = settings::find_rollout(writer, number).await?;
     let rollout = find_begun(pool, number).await?;
-    // In statements of their own, at once: one that fails or takes long must not hide the others.
+    // Separate statements at the same time: a statement that fails or takes long must not hide the other counts.
     let (failures, users, running) = tokio::join!(
         read_failures(pool, &rollout),
         read_users(pool, &rollout),
@@ -111,7 +111,7 @@ pub async fn find_rollout(
     let (failures, newest) = readable(failures, "failing users").unzip();
     let newest: Vec<Failure> = newest.unwrap_or_default();
     let history = failures.as_ref().map(|total| history::history(total, &newest));
-    // The same code as for a decision, so the page shows what the rule sees.
+    // The code of a decision, so that the page shows the numbers of the rule.
     let reading = Reading {
         failures,
         has_abandoned_starts: true,
@@ -139,7 +139,7 @@ pub async fn find_rollout(
 /// # Errors
 /// The rollout never began.
 pub(super) async fn find_begun(pool: &Pool, number: i64) -> Result<Rollout, RolloutError> {
-    let find = async |conn: &mut Connection| store::find(conn, Some(number)).await;
+    let find = async |conn: &mut Connection| store::find(conn, number).await;
     let rollout = database::read_with_retry(pool, find).await?;
     rollout.ok_or_else(|| ProposalError::RolloutNotFound(number).into())
 }
@@ -149,7 +149,7 @@ async fn read_failures(
     pool: &Pool,
     rollout: &Rollout,
 ) -> Result<(Failures, Vec<Failure>), TransactionError> {
-    // One snapshot: a failure between two statements would be subtracted without being counted.
+    // One snapshot: a failure between the two statements would be subtracted without being counted.
     let deadline = Deadline::standard();
     let mut transaction = Transaction::begin_reading(pool, deadline).await?;
     let conn = transaction.conn();

@@ -1,7 +1,7 @@
 //! The task that judges the running rollout, on every instance.
 //!
-//! A look reads without a lock. Only a step takes the lock of the head, under which the stage and the state are compared
-//! again, so one of several instances acts.
+//! A look takes no lock of the head. Only a step takes the lock, under which stage and state are compared again, so one of
+//! several instances acts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +13,7 @@ use crate::{
     clock::jittered,
     database::{self, Connection, Deadline, Pool, TransactionError},
     metrics::{Metrics, RolloutGauges},
+    proposals,
     rollouts::Guard,
     sessions::guards::{
         judge::{NextStep, Reading, Validity},
@@ -40,7 +41,7 @@ const MAX_COUNT_PAUSE: Duration = Duration::from_mins(1);
 /// The result of a look at the running rollout.
 #[derive(Debug)]
 pub enum StepOutcome {
-    /// Nothing rolls.
+    /// No rollout runs.
     Idle,
     /// The share stays.
     Stays,
@@ -66,7 +67,7 @@ pub struct RolloutWorker {
     memory: Memory,
 }
 
-/// What a worker remembers from one look to the next. The counts are read each time.
+/// The state of a worker between two looks. The counts are read each time.
 #[derive(Debug, Default)]
 struct Memory {
     proposal: Option<Uuid>,
@@ -105,12 +106,16 @@ impl RolloutWorker {
     /// # Errors
     /// The state of the rollout cannot be read, so no step is possible.
     pub async fn look(&mut self, counts_users: bool) -> Result<StepOutcome, TransactionError> {
-        let find = async |conn: &mut Connection| store::find(conn, None).await;
+        let find = async |conn: &mut Connection| {
+            // By its index first: most of the time nothing rolls, and every instance asks each second.
+            let Some(number) = proposals::rolling_number(conn).await? else { return Ok(None) };
+            store::find(conn, number).await
+        };
         let Some(rollout) = database::read_with_retry(&self.pool, find).await? else {
             self.forget();
             return Ok(StepOutcome::Idle);
         };
-        // What was true of the rollout before says nothing about the next one.
+        // Errors of an earlier rollout say nothing about the next rollout.
         if self.memory.proposal != Some(rollout.id) {
             self.memory = Memory { proposal: Some(rollout.id), ..Memory::default() };
         }
@@ -133,13 +138,14 @@ impl RolloutWorker {
         self.metrics.rollouts().clear();
     }
 
-    /// Reads the counts. What cannot be read is `None` in the result, and logged.
+    /// Reads the counts. A count that cannot be read is `None` in the result, and logged.
     async fn read(&mut self, rollout: &Rollout, counts_users: bool) -> Reading {
         let mark =
             async |conn: &mut Connection| store::fail_abandoned_starts(conn, rollout.id).await;
-        // First: a candidate that kills the process never reports its failures.
-        let marked = database::execute_autocommit(&self.pool, Deadline::standard(), mark).await;
-        // Whatever became of the mark: failures that are known already may be enough for a revert.
+        // First: a process that a candidate has killed never reports the failed start.
+        let mark_result =
+            database::execute_autocommit(&self.pool, Deadline::standard(), mark).await;
+        // Even if the mark failed: the failures of before may be enough for a revert.
         let count = async |conn: &mut Connection| store::failures(conn, rollout.id).await;
         let failures = database::read_with_retry(&self.pool, count).await;
         let users = if counts_users {
@@ -151,14 +157,14 @@ impl RolloutWorker {
             None
         };
         let errors = [
-            marked.as_ref().err(),
+            mark_result.as_ref().err(),
             failures.as_ref().err(),
             users.as_ref().and_then(|users| users.as_ref().err()),
         ];
         self.note_errors(errors.into_iter().flatten().next(), counts_users);
         Reading {
             failures: failures.ok(),
-            has_abandoned_starts: marked.is_ok(),
+            has_abandoned_starts: mark_result.is_ok(),
             users: users.and_then(Result::ok),
             validity: self.validity(rollout).await,
             is_unreadable: self
@@ -200,7 +206,7 @@ impl RolloutWorker {
         }
     }
 
-    /// Returns false if the settings of the candidate are invalid. Unknown to an instance that has not read the rollout yet.
+    /// Returns false if the settings of the candidate are invalid; true on an instance that has not read the rollout.
     fn is_candidate_valid(&self, rollout: &Rollout) -> bool {
         let epoch = Arc::clone(&self.settings.epoch());
         let is_same = epoch.rollout.as_ref().is_some_and(|running| running.proposal == rollout.id);
@@ -208,7 +214,7 @@ impl RolloutWorker {
     }
 
     async fn take(&mut self, rollout: &Rollout, reading: &Reading, next: &NextStep) -> StepOutcome {
-        // Each try takes the lock of all writes; only a revert is worth the wait of every writer.
+        // Each try takes the lock of all writes: only a revert may delay the writers every second.
         if !next.is_revert() && self.memory.retry_at.is_some_and(|at| Instant::now() < at) {
             return StepOutcome::Stays;
         }

@@ -93,12 +93,12 @@ pub(super) struct CandidateValue {
     pub(super) value: Option<Value>,
 }
 
-/// Reads the values of `keys` in all rollouts there were.
+/// Reads the values of `keys` of all rollouts that have begun.
 pub(super) async fn candidate_values(
     conn: &mut Connection,
     keys: &[String],
 ) -> sqlx::Result<Vec<CandidateValue>> {
-    // Few changes are rolled out, so the window is no condition: the clocks of attempts and of rollouts differ.
+    // All rollouts instead of those of the window: rollouts are few, and the clocks of attempts and rollouts differ.
     sqlx::query_as!(
         CandidateValue,
         r#"
@@ -121,7 +121,7 @@ pub(super) struct Row {
     pub(super) level: Option<String>,
     pub(super) at: DateTime<Utc>,
     pub(super) revision: i64,
-    /// The proposal whose values the attempt had: of the candidate of a rollout.
+    /// The proposal of the rollout, if the attempt had the values of the candidate.
     pub(super) proposal: Option<Uuid>,
     /// The end of the session, or the current time while the session runs; `None` for a refusal and a failed start.
     pub(super) ended_at: Option<DateTime<Utc>>,

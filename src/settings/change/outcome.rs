@@ -153,7 +153,7 @@ pub enum Error {
     /// All settings are frozen.
     #[error("settings are frozen until {}: {}", .0.ends_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true), .0.reason)]
     Frozen(Box<Freeze>),
-    /// A rollout is in progress: of the settings, or of another proposal, or of the proposal itself.
+    /// A rollout is running: of the settings, of another proposal, or of the proposal itself.
     #[error("proposal {proposal} is rolling out")]
     RolloutRunning {
         /// The number of the proposal that rolls out.
@@ -161,7 +161,7 @@ pub enum Error {
         /// The settings that roll out and prevent the request; empty if the proposal itself rolls out.
         keys: Vec<String>,
     },
-    /// The settings would be invalid with the values of the rollout in progress.
+    /// The settings would be invalid with the values of the running rollout.
     #[error("the settings would be invalid with the rollout of proposal {proposal}")]
     RolloutConflict {
         /// The number of the proposal that rolls out.

@@ -1,4 +1,4 @@
-//! The rollout in progress, which every write respects: no other write changes a setting that rolls out, and the settings
+//! The running rollout, which every write respects: no other write changes a setting that rolls out, and the settings
 //! stay valid with the proposed values, so that the rollout can always be promoted.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// The rollout in progress.
+/// The running rollout.
 pub(in crate::settings) struct CurrentRollout {
     /// The number of the proposal.
     pub(in crate::settings) number: i64,
@@ -34,7 +34,7 @@ pub(in crate::settings) struct CurrentRollout {
     edits: BTreeMap<String, ProposedValue>,
 }
 
-/// Returns the rollout in progress, if any. The database permits only one.
+/// Returns the running rollout, if any. The database permits only one.
 pub(in crate::settings) async fn current_rollout(
     conn: &mut Connection,
 ) -> sqlx::Result<Option<CurrentRollout>> {
@@ -81,7 +81,7 @@ impl CurrentRollout {
     }
 }
 
-/// Checks that `edits` can be made during the rollout in progress. Returns the rollout if an emergency has to revert the
+/// Checks that `edits` can be made during the running rollout. Returns the rollout if an emergency has to revert the
 /// rollout first.
 ///
 /// # Errors
@@ -93,7 +93,7 @@ pub(super) async fn check<'v>(
     value_before: impl Fn(&str) -> Option<&'v SettingValue>,
     approval: Approval,
 ) -> Result<Option<CurrentRollout>, Error> {
-    // The promotion makes the changes of the rollout in progress.
+    // The promotion makes the changes of the running rollout.
     if approval == Approval::Promotion {
         return Ok(None);
     }
@@ -116,8 +116,8 @@ pub(super) async fn revert(
     proposals::mark_reverted(conn, step, RevertCause::Emergency).await
 }
 
-/// Returns a problem for each setting of the rollout in progress that a catalog with the declarations `new` drops, or declares
-/// with another type or for another time: the rollout could not be promoted.
+/// Returns a problem for each setting of the running rollout that a catalog with the declarations `new` drops, or
+/// declares with another type or for another time: the rollout could not be promoted.
 pub(in crate::settings) async fn rollout_problems(
     conn: &mut Connection,
     declared: &[Definition],

@@ -102,9 +102,9 @@ pub(in crate::settings) async fn announce_waiter(conn: &mut Connection) -> sqlx:
 ///
 /// The head is compared again when locked, and no setting changes without a new revision of the head. A locked head is
 /// skipped: the steps under the lock wait for the head, so that no writer waits twice. During a rollout the steps under the
-/// lock compare the change with the rollout; a rollout that began while the statement ran has changed the epoch. An idempotency key that already
-/// has a result fails the statement. `limit $20` tells the planner to expect few rows, so that one plan is kept for all
-/// small changes.
+/// lock compare the change with the rollout; a rollout that began while the statement ran has changed the epoch. An
+/// idempotency key that already has a result fails the statement. `limit $20` tells the planner to expect few rows, so
+/// that one plan is kept for all small changes.
 async fn write_columns(
     conn: &mut Connection,
     statement: &Statement<'_>,

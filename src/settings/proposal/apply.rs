@@ -157,8 +157,9 @@ async fn enqueue(
     let (outbox, scanner) = (&context.writer.outbox, &context.writer.scanner);
     change::enqueue_changed(conn, outbox, scanner, Action::Update, actor, result).await?;
     if let Some(reverted) = result.reverted {
-        let moved = (reverted, RolloutEvent::Reverted);
-        change::enqueue_rollout_moved(conn, outbox, scanner, moved, ending_actor, None).await?;
+        let step_event = (reverted, RolloutEvent::Reverted);
+        change::enqueue_rollout_moved(conn, outbox, scanner, step_event, ending_actor, None)
+            .await?;
     }
     if let Permission::Emergency(_) = permission {
         let content = (number, content.edition);
@@ -168,8 +169,9 @@ async fn enqueue(
     let outcome = Outcome::Applied(result.revision);
     message::enqueue_settled(conn, context, number, content, actor, outcome).await?;
     if let Permission::Promotion(_, evidence) = permission {
-        let moved = (number, RolloutEvent::Promoted);
-        change::enqueue_rollout_moved(conn, outbox, scanner, moved, ending_actor, evidence).await?;
+        let step_event = (number, RolloutEvent::Promoted);
+        change::enqueue_rollout_moved(conn, outbox, scanner, step_event, ending_actor, evidence)
+            .await?;
     }
     Ok(())
 }

@@ -132,7 +132,7 @@ async fn content_blocks(
     Ok(stale.into_iter().chain(invalid).chain(rollout_blocks).collect())
 }
 
-/// Returns why the rollout in progress, if any, prevents the application of `content`, and why the rollout of `content`
+/// Returns why the running rollout, if any, prevents the application of `content`, and why the rollout of `content`
 /// cannot begin.
 async fn rollout_blocks<'v>(
     conn: &mut Connection,
@@ -147,7 +147,7 @@ async fn rollout_blocks<'v>(
         blocks.push(Block::new("not_rollable", &Error::NotRollable(keys)));
     }
     let Some(running) = change::current_rollout(conn).await? else { return Ok(blocks) };
-    // Any rollout in progress prevents another one, whatever the settings.
+    // Any running rollout prevents another one, whatever the settings.
     let obstacle = match content.plan.rollout {
         Some(_) => Some(running.running()),
         None => running.obstacle(schema, edits, value_before),

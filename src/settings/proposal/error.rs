@@ -63,10 +63,13 @@ pub enum Error {
         /// What is wrong.
         detail: String,
     },
-    /// The plan has a rollout, and the settings do not apply to new sessions.
-    #[error("{} cannot be rolled out: only settings for new sessions can", .0.join(", "))]
+    /// The plan has a rollout, and some settings of the change do not apply to new sessions.
+    #[error(
+        "{} cannot be rolled out: only settings for new sessions can; propose the rest without a rollout",
+        .0.join(", ")
+    )]
     NotRollable(Vec<String>),
-    /// No rollout of the proposal is in progress.
+    /// No rollout of the proposal is running.
     #[error("the proposal is {}, not rolling out", .0.as_str())]
     RolloutNotRunning(State),
     /// The proposal has no rollout, or its rollout has not begun.

@@ -84,7 +84,7 @@ async fn a_rollout_of_a_restored_database_is_held() {
         update brune_proposal set origin = '1/00000001/5'; commit";
     run_as_superuser(&app, sql).await;
     assert_held(&app, number, "restored").await;
-    // Who resumes knows the database.
+    // A resumption accepts the new database.
     step(&app.instance, number, "resume").await;
     assert_stays(&look(&app.instance).await);
 }

@@ -37,9 +37,9 @@ async fn a_prompt_that_fails_at_the_provider_is_reverted_by_itself() {
     );
     let reason = ended["reason"].as_str().unwrap();
     assert!(reason.starts_with("start_failed: 3 failing candidate users and 0"), "{reason}");
-    let judged = guard(&rollout, "start_failed");
-    assert_eq!((&judged["candidate"], &judged["zone"]), (&json!(3), &json!("harmful")));
-    // Nobody gets the prompt any more, and nobody else ever got it.
+    let entry = guard(&rollout, "start_failed");
+    assert_eq!((&entry["candidate"], &entry["zone"]), (&json!(3), &json!("harmful")));
+    // No new session gets the prompt.
     let session = start(&instance, &candidates[3]).await.ok();
     assert_eq!(session["config"]["prompt_id"], "pmpt_brune_default");
     assert!(matches!(look(&instance).await, StepOutcome::Idle));
@@ -63,10 +63,10 @@ async fn an_outage_of_the_provider_for_both_arms_reverts_nothing() {
     }
     assert_stays(&look(&instance).await);
     let rollout = find(&instance, number).await;
-    let judged = guard(&rollout, "start_failed");
-    assert_eq!((&judged["candidate"], &judged["control"]), (&json!(4), &json!(36)));
-    assert!(judged["evidence"].as_f64().unwrap() < 1.0, "{judged}");
-    assert_eq!(judged["zone"], "fine");
+    let entry = guard(&rollout, "start_failed");
+    assert_eq!((&entry["candidate"], &entry["control"]), (&json!(4), &json!(36)));
+    assert!(entry["evidence"].as_f64().unwrap() < 1.0, "{entry}");
+    assert_eq!(entry["zone"], "fine");
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn an_abandoned_start_is_a_failure() {
     let app = TestApp::new().await;
     let number = begin(&app.instance, &[(PROMPT_VERSION, json!("7"))], one_guard()).await;
     start_many(&app, number, true, 3).await;
-    // As a process leaves them that the candidate killed.
+    // Like the starts of a process that a candidate has killed.
     let sql = "update brune_session set status = 'starting', starting_until = clock_timestamp() + interval '1 hour'";
     psql::run(&app.db.owner(), sql).await;
     assert_stays(&look(&app.instance).await);

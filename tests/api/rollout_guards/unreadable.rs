@@ -33,9 +33,9 @@ async fn unreadable_counts_widen_nothing_and_hold_after_minutes() {
     assert_stays(&look_again(&mut worker).await);
     assert_stays(&look_again(&mut worker).await);
     let rollout = find(&app.instance, number).await;
-    let judged = guard(&rollout, "cut_short");
+    let entry = guard(&rollout, "cut_short");
     assert_eq!(
-        (&judged["candidate"], &judged["evidence"], &judged["zone"], &rollout["users"]),
+        (&entry["candidate"], &entry["evidence"], &entry["zone"], &rollout["users"]),
         (&Value::Null, &Value::Null, &Value::Null, &Value::Null)
     );
     assert_eq!(rollout["waits_for"]["unreadable"], json!(["start_failed", "cut_short"]));
@@ -108,7 +108,7 @@ async fn failures_revert_although_users_cannot_be_counted() {
         end(&app.instance, session).await;
     }
     let_minutes_pass(&app, 2).await;
-    // The index of the count stands for everything that makes counting fail.
+    // Without the privilege, counting the users fails.
     run_as_superuser(
         &app,
         "revoke select on brune_session from brune_service;

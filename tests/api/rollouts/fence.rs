@@ -102,7 +102,7 @@ async fn a_start_after_a_step_never_has_the_settings_from_before() {
         step_starts(&fleet.pool, "stopped").await;
         fleet.check(&rolling, 0..100, Expected::Stopped, "").await;
         step_starts(&fleet.pool, "resumed").await;
-        // Both ends, of each 1,000 starts.
+        // Half of the rounds end with a revert, half with a promotion.
         if round % 2 == 0 {
             rolling.revert().await;
             fleet.check(&rolling, 0..90, Expected::NoRollout, &current).await;

@@ -44,7 +44,7 @@ pub(super) async fn state(instance: &Instance, number: i64) -> String {
     find(instance, number).await["state"].as_str().unwrap().to_owned()
 }
 
-/// The number of changes of what a start may do that are no revision.
+/// The epoch of session starts, which every stop, resumption, begin, next stage and end of a rollout raises.
 pub(super) async fn epoch(app: &TestApp) -> i64 {
     psql::count(&app.db.admin(), "select epoch from app_global_setting_head").await
 }

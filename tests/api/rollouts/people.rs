@@ -18,13 +18,13 @@ async fn a_rollout_of_a_protected_setting_needs_its_approvals() {
     let number = propose(&app.instance, &[(COOLDOWN, json!(45), 1)]).await;
     apply(&app.instance, "ana", number).await.problem(409, "not_approved");
     let verdict = json!({"edition": 1, "verdict": "approve", "apply": true});
-    let begun = judge(&app.instance, "ben", number, verdict).await.ok();
+    let reply = judge(&app.instance, "ben", number, verdict).await.ok();
     assert_eq!(
-        members(&begun["changed"], &["rollout", "proposal"]),
+        members(&reply["changed"], &["rollout", "proposal"]),
         [&json!("begun"), &json!(number)]
     );
-    assert_eq!(begun["proposal"]["state"], "rolling");
-    // Every step that lets fewer users have the change is open to its author.
+    assert_eq!(reply["proposal"]["state"], "rolling");
+    // The author may take every step that gives no more users the change.
     step(&app.instance, "ana", number, "hold").await.ok();
     step(&app.instance, "ana", number, "resume").await.ok();
     for author in ["ana", "ANA"] {

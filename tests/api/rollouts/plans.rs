@@ -20,7 +20,7 @@ async fn a_plan_is_stored_with_every_default() {
         "guards": ["start_failed", "cut_short", "refused"], "then": "promote", "max_hours": 72});
     assert_eq!(proposed.body["plan"], json!({"rollout": defaults}));
     assert_eq!(find(&app.instance, 1).await["plan"]["rollout"], defaults);
-    // Who tightens a rule wants refusals.
+    // A stricter rule is meant to refuse users.
     let body = with_rollout(&[(COOLDOWN, json!(45), 1), (PROMPT, json!("2"), 1)]);
     let proposed = post(&app.instance, "ana", PROPOSALS, &body).await;
     let guards = &proposed.body["plan"]["rollout"]["guards"];

@@ -96,11 +96,13 @@ pub(super) async fn start(instance: &Instance, user: &str) -> Reply {
     start_as(instance, user, Some("pro")).await
 }
 
+/// The same on `plan`. Repeats a start that a busy machine refuses: nothing was stored.
 pub(super) async fn start_as(instance: &Instance, user: &str, plan: Option<&str>) -> Reply {
-    instance
-        .post("/brun-e/start")
-        .header("x-internal-api-key", INTERNAL_KEY)
-        .json(&json!({"user_id": user, "plan": plan}))
-        .send()
-        .await
+    loop {
+        let call = instance.post("/brun-e/start").header("x-internal-api-key", INTERNAL_KEY);
+        let reply = call.json(&json!({"user_id": user, "plan": plan})).send().await;
+        if !reply.text.contains(r#""code":"unavailable""#) {
+            return reply;
+        }
+    }
 }

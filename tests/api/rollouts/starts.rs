@@ -88,7 +88,7 @@ async fn every_document_of_a_session_names_the_arm() {
             assert_eq!((&origin["action"], &origin["version"]), (&json!("seed"), &json!(1)));
         }
     }
-    // Nobody but a candidate's session gets the values of the candidate.
+    // Settings and flags have the current values, also for a candidate user.
     let setting = get(&app.instance, &format!("/admin/global-settings/{PROMPT}")).await;
     assert_eq!(setting["value"], "1");
     let flags =

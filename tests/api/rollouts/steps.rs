@@ -31,7 +31,7 @@ async fn a_rollout_begins_with_its_first_stage_and_changes_no_setting() {
     assert_eq!(epoch(&app).await, 1);
     let salts = "select count(*) from brune_proposal where octet_length(salt) = 16 and share_bp = 1000 and stage = 1";
     assert_eq!(psql::count(&app.db.admin(), salts).await, 1);
-    // A repeat without a key is told that the rollout is in progress.
+    // A repeat without a key is told that the rollout is running.
     let again = apply(&app.instance, "ana", number).await.problem(409, "rollout_running");
     assert_eq!(again["proposal"], number);
 }

@@ -47,7 +47,7 @@ body! {
     params(("number" = i64, Path, description = "The number"), StepParameters, StepHeaders),
     request_body = RolloutStepRequest,
     responses(
-        (status = 200, description = "The rollout after the step; with `dry_run`, as it is", body = RolloutReport),
+        (status = 200, description = "The rollout: after the step, before the step with `dry_run`", body = RolloutReport),
         RolloutStepProblems,
     ),
     security(("bearer" = []))

@@ -77,8 +77,8 @@ struct Pinned {
     prompt_version: String,
     model: String,
     session_max_minutes: i32,
-    /// The number of the proposal whose values the session has: of the candidate of a rollout. Null for the settings of
-    /// the revision alone.
+    /// The number of the proposal if the session has the values of the candidate of a rollout; null if the session has
+    /// the settings of the revision alone.
     #[schema(required)]
     proposal: Option<i64>,
 }
@@ -96,7 +96,8 @@ pub(super) struct RolloutArm {
     /// The stage at the start, from 1; for administrators, in the session with its settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<i64>,
-    /// The bucket of the user, from 0 to 9,999: a candidate if less than a hundred times the share. As `stage`.
+    /// The bucket of the user, from 0 to 9,999: a candidate if less than a hundred times the share. Shown where
+    /// `stage` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     bucket: Option<u16>,
 }

@@ -53,8 +53,8 @@ pub(in crate::http) async fn find_rollout(
 
 /// The expected duration and sensitivity of the rollout that a proposal plans, from the starts of the last week.
 ///
-/// Four changes are simulated: one without effect, with twice and with four times the failure rate of the last week, and
-/// one with which every candidate user fails.
+/// Four changes are simulated: without an effect, with twice and with four times the failure rate of the last week, and
+/// with a failure of every candidate user.
 #[utoipa::path(
     get,
     path = "/admin/proposals/{number}/rollout/preview",

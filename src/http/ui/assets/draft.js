@@ -122,7 +122,7 @@ async function validateDraft() {
   } catch (problem) {
     // Other failures, such as no connection, are left to saving, which validates again.
     if (problem.code === 'version_conflict') markConflicts(problem);
-    // The service checks approvals, freezes and the rollout in progress last: the values are valid, and can be proposed.
+    // The service checks approvals, freezes and the running rollout last: the values are valid, and can be proposed.
     else if (VALID_CODES.has(problem.code)) setServiceErrors(entries, []);
     else if (problem.errors?.length > 0) setServiceErrors(entries, problem.errors);
   }

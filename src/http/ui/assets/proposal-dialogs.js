@@ -47,7 +47,7 @@ export function openStepDialog(step, proposal, onopen) {
   });
 }
 
-/** The blocks of a rollout in progress, which an emergency reverts. */
+/** The blocks by a running rollout, which an emergency reverts. */
 const OBSTRUCTIONS = ['rollout_running', 'rollout_conflict'];
 
 /** The steps that begin a rollout, if the plan has one, instead of applying the changes. */
@@ -57,7 +57,7 @@ function textsOf(step, { plan: { rollout }, blocks }) {
   const texts = DIALOGS[step];
   if (step === 'emergency') {
     const isObstructed = blocks.some(({ code }) => OBSTRUCTIONS.includes(code));
-    const notes = [rollout && 'The rollout of the plan is skipped: the changes take effect for everybody.', isObstructed && 'The rollout in progress is reverted.'];
+    const notes = [rollout && 'The rollout of the plan is skipped: the changes take effect for everybody.', isObstructed && 'The running rollout is reverted.'];
     return { ...texts, about: [texts.about, ...notes].filter(Boolean).join(' ') };
   }
   if (!rollout) return texts;

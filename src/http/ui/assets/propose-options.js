@@ -171,11 +171,11 @@ const wayAfterRollout = (number) => h('p', null, 'Propose the change, which can 
 const rollingNote = (keys, { proposal: number }) => h('div.note.warning', null,
   h('p', null, h('strong', null, isolate(keys.map(label).join(', ')), keys.length === 1 ? ' is rolling out.' : ' are rolling out.')), wayAfterRollout(number));
 
-/** Creates the note on a rejection because of the rollout in progress. `isExplained`: the note on the settings is shown already. */
+/** Creates the note on a rejection because of the running rollout. `isExplained`: the note on the settings is shown already. */
 function rolloutNote(code, { proposal: number, errors = [] }, isExplained) {
   const isRunning = code === 'rollout_running';
   return h('div.note.warning', { role: 'alert' },
-    h('p', null, h('strong', null, isRunning ? 'The settings are rolling out. ' : 'The change does not fit the rollout in progress. '), 'Nothing was changed.'),
+    h('p', null, h('strong', null, isRunning ? 'The settings are rolling out. ' : 'The change conflicts with the running rollout. '), 'Nothing was changed.'),
     errors.length > 0 && h('ul.bulleted', null, errors.map(({ key, detail }) => h('li', null, isolate([key && label(key), detail].filter(Boolean).join(' '))))),
     !isExplained && wayAfterRollout(number));
 }

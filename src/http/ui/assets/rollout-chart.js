@@ -44,7 +44,7 @@ const COLUMNS = { Time: '', Guard: '', User: '', Evidence: '' };
 export function evidenceChart({ guards, history, rolling_since: start, ended }) {
   const judging = guards.filter(({ judges }) => judges);
   const limit = judging[0]?.reverts_at;
-  if (history.length === 0 || !limit) return h('p.muted', null, 'No user has met a guard yet.');
+  if (history.length === 0 || !limit) return h('p.muted', null, 'No user has failed yet.');
   // The service lists the newest failures only.
   const isComplete = guards.reduce((sum, { candidate, control }) => sum + candidate + control, 0) <= history.length;
   const failures = [...history].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
@@ -53,7 +53,7 @@ export function evidenceChart({ guards, history, rolling_since: start, ended }) 
   const values = failures.map(({ evidence }) => evidence).filter((evidence) => evidence !== null);
   const highest = Math.max(limit * 2, ...values);
   const lowest = Math.min(LEAST_EVIDENCE, ...values.filter((evidence) => evidence > 0));
-  const caption = `Evidence of harm by guard since ${formatDateTime(start)}, on a logarithmic scale: below 1 it leans to fine, at ${formatEvidence(limit)} the rollout is reverted`;
+  const caption = `Evidence of harm by guard since ${formatDateTime(start)}, on a logarithmic scale: below 1 leans to fine, at ${formatEvidence(limit)} the rollout is reverted`;
   const rows = [...failures].reverse().map(({ at, guard, candidate, evidence }) =>
     [dateTimeElement(at), guardTitle(guard), candidate ? 'candidate' : 'control', formatEvidence(evidence)]);
   const legend = h('ul.legend', { 'aria-hidden': 'true' }, judging.map(({ guard }, index) =>

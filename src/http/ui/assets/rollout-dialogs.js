@@ -9,11 +9,11 @@ export const rolloutPath = (number) => `/admin/proposals/${number}/rollout`;
 const DIALOGS = {
   hold: {
     title: 'Hold the rollout', action: 'Hold', doneText: 'The rollout is held.', placeholder: 'Reading the sessions of this stage',
-    about: ({ share }) => `The share stays at ${share} % until somebody resumes. The guards can still revert the rollout.`,
+    about: ({ share }) => `The share stays at ${share} % until a person decides. The guards can still revert the rollout.`,
   },
   resume: {
     title: 'Resume the rollout', action: 'Resume', doneText: 'The rollout is resumed.', placeholder: 'The sessions read well',
-    about: () => 'The users and minutes of the stage are counted from now on. The evidence of the guards stays.',
+    about: () => 'The users and minutes of the stage, and the hours of the plan, are counted from now on. The evidence of the guards stays.',
   },
   advance: {
     title: 'Advance to the next stage', action: 'Advance', doneText: 'The next stage has begun.', placeholder: 'Checked by hand',

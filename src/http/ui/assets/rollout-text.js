@@ -1,7 +1,7 @@
 // The texts of rollouts: guards, stages, and why a rollout is held or was reverted.
 import { pluralize } from './format.js';
 
-/** The guards by their codes: what a user who meets the guard has experienced. */
+/** The guards by their codes, with the failure of the user. */
 export const GUARDS = {
   start_failed: { title: 'Failed starts', about: 'a session could not be opened' },
   cut_short: { title: 'Sessions cut short', about: 'ended by the user within a minute, or reported as failed' },
@@ -16,9 +16,10 @@ const HELD_REASONS = {
   max_hours: 'The longest duration of the plan is over.',
   assignment_off: 'The number of users with the proposed values does not match the share, so the counts cannot be trusted.',
   completed: 'The last stage is complete, and the plan leaves the application for everybody to a person.',
-  unreadable: 'The counts could not be read for several minutes.',
-  invalid: 'The change can no longer be applied.',
-  restored: 'The database was restored from a copy, so the users of the rollout are elsewhere.',
+  unreadable: 'The counts could not be read for five minutes.',
+  invalid: 'The settings are invalid, or the change can no longer be applied.',
+  not_approved: 'The change no longer has its approvals.',
+  restored: 'The database was restored from a copy, or promoted from a standby, and may lack sessions.',
 };
 
 const REVERT_CAUSES = {

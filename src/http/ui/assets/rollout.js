@@ -181,7 +181,7 @@ function runningElement({ running }) {
   return [link('#/sessions?status=active', pluralize(sessions, 'running session')), lastEnd && [', the last ends ', relativeTimeElement(lastEnd), ' at the latest']];
 }
 
-const GUARD_COLUMNS = { Guard: 'w14', 'Users who met it': 'w14', Evidence: '' };
+const GUARD_COLUMNS = { Guard: 'w14', 'Failing users': 'w14', Evidence: '' };
 const ZONES = { fine: ['success', 'leans to fine'], unclear: ['warning', 'unclear'], harmful: ['danger', 'reverts'] };
 
 /** Returns badge class and text of a guard's evidence. */

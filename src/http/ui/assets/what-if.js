@@ -23,7 +23,7 @@ const DIFFERENCES = { newly_refused: ['danger', 'refused'], newly_admitted: ['su
 
 const reasonText = (reason) => REASONS[reason] ?? humanize(reason);
 
-/** Returns a range of numbers as text: “3”, or “3 to 5” if the number depends on what nobody can know. */
+/** Returns a range of numbers as text: “3”, or “3 to 5” if the number depends on sessions that did not happen. */
 const rangeText = ({ least, most }) => (least === most ? least.toLocaleString('en') : `${least.toLocaleString('en')} to ${most.toLocaleString('en')}`);
 
 /** Returns a range with its unit: “1 session”, “3 to 5 sessions”. */
@@ -60,7 +60,7 @@ export class WhatIf {
     this.pendingRequest?.abort();
     this.pendingRequest = null;
     this.clear();
-    this.status.textContent = hasReport ? 'The change is another one now. Ask again for its what-if.' : '';
+    this.status.textContent = hasReport ? 'The change was edited. Show the what-if again.' : '';
   }
 
   clear() {

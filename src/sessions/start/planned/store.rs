@@ -16,8 +16,8 @@ use crate::{
 /// limit allow the start; all in one statement, so in one state of the database. Returns the ids of the inserted sessions.
 ///
 /// `inserts` must be able to [share](PlannedInsert::can_share) a statement: all rows see the state before the statement.
-/// The statement does not return the obstacles; see [`diagnose`]. A reused idempotency key is an obstacle, as is a
-/// concurrent start of the user; neither fails the other rows.
+/// The statement does not return the obstacles; see [`diagnose`](crate::sessions::start::store::diagnose). A reused
+/// idempotency key is an obstacle, as is a concurrent start of the user; neither fails the other rows.
 pub(in crate::sessions::start) async fn insert_if_eligible(
     conn: &mut Connection,
     inserts: &[PlannedInsert],

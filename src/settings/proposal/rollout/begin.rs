@@ -32,7 +32,7 @@ pub(in crate::settings::proposal) async fn begin(
     }
     let prepared = prepare(conn, context, content, person).await?;
     let options = WriteOptions { approval: Approval::Proposal, ..WriteOptions::default() };
-    // A second rollout would share its users, and nobody could tell which of the two does harm.
+    // Two rollouts would share users, and nobody could tell which of the two changes does harm.
     if let Some(running) = change::current_rollout(conn).await? {
         return Err(running.running().into());
     }
@@ -43,9 +43,9 @@ pub(in crate::settings::proposal) async fn begin(
     let number = proposal.number;
     let step = RolloutStepRecord { number, actor: &prepared.actor, evidence: None };
     proposals::begin_rollout(conn, step, share_of_stage(&valid_plan(plan)?, 1)?).await?;
-    let moved = (number, RolloutEvent::Begun);
+    let step_event = (number, RolloutEvent::Begun);
     let (outbox, scanner) = (&writer.outbox, &writer.scanner);
-    change::enqueue_rollout_moved(conn, outbox, scanner, moved, step.actor, None).await?;
+    change::enqueue_rollout_moved(conn, outbox, scanner, step_event, step.actor, None).await?;
     Ok(ChangeResult {
         proposal: Some(number),
         rollout: Some(RolloutEvent::Begun),
@@ -56,7 +56,7 @@ pub(in crate::settings::proposal) async fn begin(
 /// Returns the plan of a stored edition.
 ///
 /// # Errors
-/// The owner of the tables stored another one.
+/// The stored plan is invalid, because the edition was written by SQL.
 pub(super) fn valid_plan(plan: &PlanDraft) -> Result<Plan, Error> {
     // A stored plan names its guards, so no defaults are needed.
     plan.validate(&[], "").map_err(|_| unreadable())
@@ -94,7 +94,7 @@ pub(in crate::settings::proposal) fn require_rollable<'k>(
     if keys.is_empty() { Ok(()) } else { Err(Error::NotRollable(keys)) }
 }
 
-/// Returns those of `keys` that are declared and do not apply to new sessions. Other keys have errors of their own.
+/// Returns the declared settings of `keys` that do not apply to new sessions. Unknown and locked keys fail elsewhere.
 fn keys_not_rollable<'k>(schema: &Schema, keys: impl Iterator<Item = &'k str>) -> Vec<String> {
     let is_rollable = |key: &str| match schema.classify(key) {
         KeyClass::Editable(definition) => definition.applies == Applies::NewSessions,

@@ -27,7 +27,7 @@ string_enum! {
     pub enum RolloutAction {
         /// Keep the share until a person decides.
         Hold = "hold",
-        /// End the hold: users and minutes of the stage count again from zero.
+        /// End the hold: users and minutes of the stage, and the hours of the plan, count again from zero.
         Resume = "resume",
         /// Begin the next stage.
         Advance = "advance",
@@ -56,8 +56,11 @@ impl RolloutAction {
 }
 
 impl SettingsWriter {
-    /// Takes a step of the rollout of the proposal `number`. Every administrator may hold, resume and revert; a larger share
-    /// of a protected setting needs a person who wrote no edition.
+    /// Takes a step of the rollout of the proposal `number`. Every administrator may hold, resume and revert. If a
+    /// setting is protected, only a person who wrote no edition may advance and promote.
+    ///
+    /// # Errors
+    /// `NotFound`, `RolloutNotRunning`, `StepNotPossible`, `SelfApproval`, and the errors of an application.
     pub async fn take_rollout_step(
         &self,
         number: i64,

@@ -149,7 +149,7 @@ impl Step for FollowRule<'_> {
             RuleStep::Promote => RolloutStep::Promote,
             RuleStep::Revert(cause) => RolloutStep::Revert(cause),
         };
-        // The errors below are found before the first write, so the transaction can go on.
+        // These errors occur before the first write, so the transaction can go on.
         match take(conn, context, &current, &self.actor, step, self.evidence).await {
             Ok(()) => Ok(RuleOutcome::Taken),
             Err(Error::Change(ChangeError::Frozen(_))) => Ok(RuleOutcome::Frozen),
@@ -164,7 +164,7 @@ impl Step for FollowRule<'_> {
     }
 }
 
-/// Returns why a rollout is held whose next step is not possible.
+/// Returns the reason of a hold after a step that is not possible.
 ///
 /// # Errors
 /// The error if it may pass.

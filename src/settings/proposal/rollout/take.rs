@@ -1,4 +1,4 @@
-//! One step of a rollout in progress, whoever takes it.
+//! One step of a running rollout, by a person or by the rule.
 
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ pub(super) enum RolloutStep {
     Revert(RevertCause),
 }
 
-/// A rollout in progress, as read under the lock.
+/// A running rollout, as read under the lock.
 pub(super) struct Current {
     pub(super) proposal: Proposal,
     pub(super) content: Edition,
@@ -100,8 +100,8 @@ pub(super) async fn take(
         }
     };
     let (outbox, scanner) = (&context.writer.outbox, &context.writer.scanner);
-    let moved = (number, event);
-    change::enqueue_rollout_moved(conn, outbox, scanner, moved, actor, evidence).await?;
+    let step_event = (number, event);
+    change::enqueue_rollout_moved(conn, outbox, scanner, step_event, actor, evidence).await?;
     Ok(())
 }
 

@@ -78,7 +78,7 @@ pub struct RolloutView {
     pub stage: i16,
     /// The stages of the plan.
     pub stages: Vec<StageDraft>,
-    /// The share of the users with the proposed values in percent; of an ended rollout the last one.
+    /// The share of the users with the proposed values in percent; after the end, the last share.
     pub share: i32,
     /// The step after the last stage.
     pub then: OnCompletion,
