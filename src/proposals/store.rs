@@ -52,6 +52,7 @@ impl Row {
             rolling_since: self.rolling_since?,
             stage_since: self.stage_since?,
             resumed_at: self.resumed_at,
+            // A newer release may know another reason.
             held: self.held_reason.as_deref().and_then(HeldReason::parse),
             held_since: self.held_since,
             revert_cause: self.revert_cause.as_deref().and_then(RevertCause::parse),

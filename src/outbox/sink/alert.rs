@@ -220,6 +220,8 @@ fn rollout_title(payload: &Value) -> (String, Severity) {
         "widened" => (format!("widened to {share} % of the users"), Severity::Info),
         "held" => (format!("held at {share} % of the users"), Severity::Warning),
         "resumed" => (format!("resumed at {share} % of the users"), Severity::Info),
+        // Who reverts a rollout knows of it; the rule and an emergency revert without the author.
+        "reverted" if payload["cause"] == "person" => ("reverted".to_owned(), Severity::Warning),
         "reverted" => ("reverted".to_owned(), Severity::Critical),
         "promoted" => ("promoted to all users".to_owned(), Severity::Resolved),
         // A newer release may know another step.
@@ -230,6 +232,7 @@ fn rollout_title(payload: &Value) -> (String, Severity) {
 
 /// Says what a person has to decide, and how many sessions still have the proposed values.
 fn rollout_text(payload: &Value) -> String {
+    // Running sessions keep their settings to their end.
     let sessions = payload["sessions"].as_i64().unwrap_or_default();
     let still = match sessions {
         1 => " 1 running session still has the proposed values.".to_owned(),
@@ -289,9 +292,8 @@ fn facts(message: &Message) -> Vec<(&'static str, String)> {
         ("Takes effect", "at"),
         ("Until", "until"),
         ("Held because", "held"),
-        ("Reverted by", "cause"),
-        ("Guard", "guard"),
-        ("Drained by", "drained_by"),
+        ("Cause", "cause"),
+        ("Last session ends by", "drained_by"),
     ] {
         if let Some(text) = message.payload[member].as_str() {
             facts.push((name, text.to_owned()));

@@ -313,10 +313,10 @@ mod tests {
         assert_eq!(invalid.next_step(&rollout()), Some(NextStep::Hold(HeldReason::Invalid)));
         let invalid = Reading { validity: Validity::CandidateInvalid, ..reading(0) };
         assert_eq!(invalid.next_step(&rollout()), Some(NextStep::RevertInvalid));
-        let on_hold = Rollout { held: Some(HeldReason::Person), ..rollout() };
-        assert_eq!(invalid.next_step(&on_hold), Some(NextStep::RevertInvalid));
+        let paused = Rollout { held: Some(HeldReason::Person), ..rollout() };
+        assert_eq!(invalid.next_step(&paused), Some(NextStep::RevertInvalid));
         for reading in [reading(0), Reading { validity: Validity::CurrentInvalid, ..reading(0) }] {
-            assert_eq!(reading.next_step(&on_hold), None, "a hold is ended by a person");
+            assert_eq!(reading.next_step(&paused), None, "a hold is ended by a person");
         }
         let ended = Rollout { is_rolling: false, ..rollout() };
         assert_eq!(reading(0).waits_for(&ended), WaitsFor::default());

@@ -87,6 +87,7 @@ impl SettingsWriter {
         reason: &str,
         evidence: Option<&Value>,
     ) -> Result<RuleOutcome, Error> {
+        // A text of the rule is a valid reason; a longer one must not prevent a revert.
         let reason = Reason::parse(reason).unwrap_or_else(|_| Reason::withheld());
         let user = UserId::service("rollout");
         let actor = Actor { user, reason, request: RequestId::new() };
@@ -137,6 +138,7 @@ impl Step for FollowRule<'_> {
     ) -> Result<RuleOutcome, Error> {
         // Again under the lock: a person or another instance may have been faster.
         let current = match find_rolling(conn, self.position.number).await {
+            // Not an error: the rollout has ended since the decision.
             Err(Error::RolloutNotRunning(_)) => return Ok(RuleOutcome::Outdated),
             result => result?,
         };
