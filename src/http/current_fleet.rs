@@ -61,6 +61,7 @@ impl RolloutFleet {
         writer: &SettingsWriter,
         (number, edition): (i64, i32),
     ) -> Result<(), Problem> {
+        // Outside of the lock: an edition never changes, so neither does the answer while the proposal is open.
         if settings::begins_rollout(writer, number, edition).await? {
             self.require_current().await?;
         }

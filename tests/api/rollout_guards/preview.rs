@@ -91,7 +91,13 @@ async fn hours_before_the_first_start_are_no_traffic() {
 #[tokio::test]
 async fn a_plan_with_too_many_users_to_simulate_says_so() {
     let app = TestApp::new().await;
-    fill_a_week(&app).await;
+    // A day with 300 new users in each hour, which is too many for the 30 days of the plan.
+    let sql = "insert into brune_session (id, user_id, started_at, expires_at, ended_at, settings_revision, prompt_id,
+           prompt_version, model, session_max_minutes, status)
+         select gen_random_uuid(), 'user-' || n, at, at + interval '30 minutes', at + interval '20 minutes', 1, 'p', '1',
+           'm', 30, 'ended'
+         from generate_series(1, 7200) n, lateral (select clock_timestamp() - interval '12 seconds' * n as at) t";
+    run_as_superuser(&app, sql).await;
     let plan = json!({"stages": [{"share": 1, "users": 100_000, "minutes": 0}], "max_hours": 720});
     let number = propose(&app.instance, &[(PROMPT_VERSION, json!("7"))], plan).await;
     let preview = preview(&app, number).await;

@@ -129,12 +129,14 @@ pub(in crate::http) async fn end_candidate_sessions(
     headers: StepHeaders,
     Body { value: CandidateSessionsEnd { note }, bytes }: Body<CandidateSessionsEnd>,
 ) -> Result<JsonResponse, Problem> {
+    // First, so that the reason is not scanned for a path without a proposal.
     let number = number(&path)?;
     let key = headers.options(&caller, false, &bytes).idempotency;
     let actor = note.actor(caller, request);
     // The reason is stored and logged, so a possible secret is refused first.
     let by = EndedBy::new(actor, &settings).await?;
     let end = CandidateEnd { number, by: &by, key: key.as_ref() };
+    // Logged by the capability, with the number of sessions.
     let ended = sessions::end_candidate_sessions(&pool, &outbox, end).await?;
     JsonResponse::ok(&EndedSessions { ended })
 }
