@@ -72,6 +72,7 @@ impl BackgroundTasks {
         let metrics = state.metrics.clone();
         let writer = state.settings_writer();
         let (fleet, pool) = (state.fleet.clone(), state.pool.clone());
+        // The module of the settings knows no instances.
         let can_roll_out = move || {
             let (fleet, pool) = (fleet.clone(), pool.clone());
             async move { fleet.can_read(&pool, FeatureLevel::Rollouts).await }

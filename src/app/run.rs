@@ -137,6 +137,7 @@ impl Running {
         }
         if config.change_worker.enabled {
             tasks.apply_due_proposals(&state, config.change_worker.interval);
+            // A task of its own: a slow count must not delay what is due.
             tasks.guard_rollouts(&state, config.change_worker.interval);
         }
         // Before the first answer, because writes wait for every instance in the fleet.

@@ -316,8 +316,9 @@ pub(super) fn fix(code: &str) -> Option<&'static str> {
             Some("read the current edition (`brune proposal show`), then repeat with its number")
         }
         "not_approved" => Some(
-            "the proposal is not approved: `brune proposal show` lists the verdicts; in an emergency use \
-             `brune proposal apply --emergency --reason`",
+            "the proposal is not approved: `brune proposal show` lists the verdicts, and another person can approve, also \
+             while the proposal rolls out; in an emergency, before a rollout has begun, use `brune proposal apply \
+             --emergency --reason`",
         ),
         "proposal_not_due" => {
             Some("wait, or write an edition with another time (`brune proposal edit`)")

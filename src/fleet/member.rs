@@ -129,6 +129,7 @@ impl Fleet {
         pool: &Pool,
         level: FeatureLevel,
     ) -> Result<bool, TransactionError> {
+        // An empty fleet has no instance that could fail to read.
         Ok(self.outdated(pool, level).await?.is_empty())
     }
 

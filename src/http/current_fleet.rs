@@ -34,7 +34,7 @@ where
     }
 }
 
-/// Rejects the beginning of a rollout while an instance of an older release runs: session starts of the instance would
+/// Rejects the beginning and the next stage of a rollout while an instance of an older release runs: session starts of the instance would
 /// have no arm, and the instance could not read the proposal.
 pub(in crate::http) struct RolloutFleet {
     pool: Pool,
@@ -61,9 +61,15 @@ impl RolloutFleet {
         writer: &SettingsWriter,
         (number, edition): (i64, i32),
     ) -> Result<(), Problem> {
-        if !settings::begins_rollout(writer, number, edition).await? {
-            return Ok(());
+        // Outside of the lock: an edition never changes, so neither does the answer while the proposal is open.
+        if settings::begins_rollout(writer, number, edition).await? {
+            self.require_current().await?;
         }
+        Ok(())
+    }
+
+    /// Requires that every running instance knows rollouts.
+    pub(in crate::http) async fn require_current(&self) -> Result<(), Problem> {
         let outdated = self.fleet.outdated(&self.pool, FeatureLevel::Rollouts).await?;
         if outdated.is_empty() {
             return Ok(());

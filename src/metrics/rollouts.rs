@@ -125,6 +125,7 @@ impl RolloutMetrics {
 
     /// Sets every gauge to 0: no rollout runs.
     pub fn clear(&self) {
+        // A series that vanished would keep its last value in a dashboard for minutes.
         self.set(&RolloutGauges::default());
         for guard in GUARDS {
             self.set_evidence(guard, 0.0);

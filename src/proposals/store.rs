@@ -50,15 +50,14 @@ impl Row {
     /// # Errors
     /// The reason of the hold, or the cause of the revert, is unknown: a rollout that is held would look as if it ran.
     fn rollout(&self) -> sqlx::Result<Option<Rollout>> {
-        let held = self.held_reason.as_deref().map(|name| known(name, HeldReason::parse));
+        let hold = self.held_reason.as_deref().map(|name| known(name, HeldReason::parse));
         let cause = self.revert_cause.as_deref().map(|name| known(name, RevertCause::parse));
-        let (held, revert_cause) = (held.transpose()?, cause.transpose()?);
-        Ok(self.rollout_with(held, revert_cause))
+        Ok(self.rollout_with(hold.transpose()?, cause.transpose()?))
     }
 
     fn rollout_with(
         &self,
-        held: Option<HeldReason>,
+        hold: Option<HeldReason>,
         revert_cause: Option<RevertCause>,
     ) -> Option<Rollout> {
         Some(Rollout {
@@ -67,7 +66,7 @@ impl Row {
             rolling_since: self.rolling_since?,
             stage_since: self.stage_since?,
             resumed_at: self.resumed_at,
-            held,
+            held: hold,
             held_since: self.held_since,
             revert_cause,
             step_by: self.step_by.clone().unwrap_or_default(),

@@ -20,9 +20,9 @@ mod what_if;
 pub use eligibility::{Bounds, History, IneligibleReason, User, check_history};
 pub use expiry::{Expiry, SweepResult, expire};
 pub use guards::{
-    AssignmentView, CandidateEnd, GuardView, HistoryEntry, RolloutError, RolloutForecast, RolloutReport,
-    RolloutWorker, RunningSessions, PreviewWarning, StepOutcome, UserCounts, end_candidate_sessions,
-    find_rollout, forecast, guard_rollouts,
+    AssignmentView, CandidateEnd, GuardView, HistoryEntry, PreviewWarning, RolloutError,
+    RolloutForecast, RolloutReport, RolloutWorker, RunningSessions, StepOutcome, UserCounts,
+    end_candidate_sessions, find_rollout, forecast, guard_rollouts,
 };
 pub use lookup::{End, EndReasonError, EndedBy, LookupError, SessionScope, end, find};
 pub use page::{Cursor, Page, page};

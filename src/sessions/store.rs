@@ -66,6 +66,7 @@ impl Row {
             // A session without the mark has no stored end yet.
             Status::Expired => Some(self.ended_at.unwrap_or(self.expires_at)),
         };
+        // Before the parts of the row are moved.
         let arm = self.arm();
         Session {
             outcome: self.outcome.as_deref().and_then(Outcome::parse),

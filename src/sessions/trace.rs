@@ -102,6 +102,7 @@ pub async fn trace(pool: &Pool, id: Uuid, now: DateTime<Utc>) -> Result<Trace, L
         stage: rollout.stage,
         bucket: rollouts::bucket(&rollout.salt, &session.user_id),
     });
+    // A session of the control has the values of its revision.
     if let Some(rollout) = rollout.filter(|_| session.is_candidate()) {
         replace(&mut settings, rollout);
     }
@@ -112,9 +113,11 @@ pub async fn trace(pool: &Pool, id: Uuid, now: DateTime<Utc>) -> Result<Trace, L
 fn replace(settings: &mut Vec<Origin>, rollout: RolloutRow) {
     let RolloutRow { edits, written_by, reason, request_id, written_at, .. } = rollout;
     for (key, proposed) in edits.0 {
+        // The proposal may change further settings, which a start does not read.
         if !KEYS.contains(&key.as_str()) {
             continue;
         }
+        // The session never had the value of its revision.
         settings.retain(|origin| origin.key != key);
         settings.push(Origin {
             key,

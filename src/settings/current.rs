@@ -311,7 +311,10 @@ impl GlobalSettingsService {
             None => {
                 // The settings of the candidate may be large.
                 self.0.candidate.store(None);
-                info!(epoch = epoch.number, "the rollout has ended: every new session has the current settings");
+                info!(
+                    epoch = epoch.number,
+                    "the rollout has ended: every new session has the current settings"
+                );
             }
         }
         self.0.epoch.store(Arc::new(epoch));

@@ -85,9 +85,9 @@ pub use json_schema::json_schema;
 pub use preview::Preview;
 pub use proposal::{
     Block, DueOutcome, EditionId, Error as ProposalError, HeldView, NewVerdict, Overlap, Person,
-    PersonStep, ProposalChange, ProposalView, ProposedChange, RolloutAction, RolloutEnd, RolloutOutcome,
-    RolloutPosition, RolloutView, RuleOutcome, RuleStep, apply_due, apply_due_proposals,
-    begins_rollout, find_proposal, find_rollout, remind_of_emergencies,
+    PersonStep, ProposalChange, ProposalView, ProposedChange, RolloutAction, RolloutEnd,
+    RolloutOutcome, RolloutPosition, RolloutView, RuleOutcome, RuleStep, apply_due,
+    apply_due_proposals, begins_rollout, find_proposal, find_rollout, remind_of_emergencies,
 };
 pub use publish::{
     Error as PublishError, Plan as PublishPlan, Provided, Seed, plan_of_empty, publish,

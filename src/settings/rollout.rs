@@ -64,6 +64,7 @@ impl RunningRollout {
         let mut violations = Vec::new();
         let mut rows = Vec::with_capacity(self.edits.len());
         for (key, proposed) in &self.edits {
+            // A snapshot leaves out undeclared keys, and the candidate would be another than the approved one.
             if !matches!(current.schema.classify(key), KeyClass::Editable(_)) {
                 violations.push(Violation::unknown(key));
             } else if proposed.redacted {
@@ -79,8 +80,10 @@ impl RunningRollout {
                 });
             }
         }
+        // The current settings are valid, so the changed keys and their partners suffice.
         match current.advanced(current.revision, rows) {
             Ok(candidate) if violations.is_empty() => return Ok(candidate),
+            // The other values are valid, but the candidate is incomplete.
             Ok(_) => (),
             Err(broken) => violations.extend(broken),
         }

@@ -45,7 +45,8 @@ async fn a_rollout_is_previewed_begun_held_widened_and_reverted() {
         .ends(0, "unknown: no session was started in the last week");
     apply(&service, &["--dry-run"]).ends(0, "the rollout of proposal 1 would begin\n");
     apply(&service, &[]).ends(0, "the rollout of proposal 1 began: brune rollout status 1\n");
-    brune(&service, "ada", &["proposal", "list", "--state", "rolling"]).ends(0, "1\trolling\t");
+    brune(&service, "ada", &["proposal", "list", "--state", "rolling"])
+        .ends(0, "1\trolling: 10 %\t");
     brune(&service, "ada", &["proposal", "show", "1"]).ends(0, "next\tbrune rollout status 1\n");
 
     let status = rollout(&service, &["status", "1"]);

@@ -30,14 +30,14 @@ struct Plan {
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(i64).range(1..))]
     after: Option<i64>,
     /// Apply the change to a share of the users first, with the default plan: 10 %, then 50 % of the users, then all
-    #[arg(long = "rollout", conflicts_with = "rollout_plan")]
+    #[arg(long = "rollout", conflicts_with = "custom_rollout")]
     has_default_rollout: bool,
     /// Like --rollout, with a plan of your own, such as '{"stages": [{"share": 5, "users": 100, "minutes": 60}]}'
     ///
     /// Members: stages, guards (start_failed, cut_short, refused), then (promote, hold) and max_hours. Each has a
     /// default. `docs/rollouts.md` explains the members.
-    #[arg(long, value_name = "JSON", value_parser = parse_rollout)]
-    rollout_plan: Option<StrictJson>,
+    #[arg(long = "rollout-plan", value_name = "JSON", value_parser = parse_rollout)]
+    custom_rollout: Option<StrictJson>,
 }
 
 /// Parses the plan of a rollout. The service validates the members.
@@ -57,7 +57,7 @@ impl Plan {
     /// Returns whether no option of the plan is used.
     fn is_empty(&self) -> bool {
         let has_time = self.at.is_some() || self.grace.is_some();
-        let has_rollout = self.has_default_rollout || self.rollout_plan.is_some();
+        let has_rollout = self.has_default_rollout || self.custom_rollout.is_some();
         !has_time && self.after.is_none() && !has_rollout
     }
 
@@ -66,7 +66,7 @@ impl Plan {
         if self.has_default_rollout {
             // The service fills in the defaults, so that the command needs no copy of them.
             plan["rollout"] = json!({});
-        } else if let Some(rollout) = &self.rollout_plan {
+        } else if let Some(rollout) = &self.custom_rollout {
             plan["rollout"] = json!(rollout);
         }
         plan

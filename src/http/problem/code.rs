@@ -158,8 +158,8 @@ codes! {
         "Send the `version` of each setting as last read, or `If-Match` with the revision.";
     RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests",
         "Retry after the number of seconds in `Retry-After`.";
-    WhatIfBusy "what_if_busy" TOO_MANY_REQUESTS "Another what-if is running",
-        "An instance answers one what-if at a time. Retry after `Retry-After` seconds.";
+    WhatIfBusy "what_if_busy" TOO_MANY_REQUESTS "Another what-if or preview is running",
+        "An instance answers one what-if or one preview of a rollout at a time. Retry after `Retry-After` seconds.";
     HeadersTooLarge "headers_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE "Request head too large",
         "The maximum size of a request head is 16 KiB and 64 lines.";
     Internal "internal" INTERNAL_SERVER_ERROR "Internal error",

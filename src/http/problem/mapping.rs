@@ -130,6 +130,7 @@ impl From<settings::Error> for Problem {
             }
             E::Frozen(freeze) => frozen(&freeze, detail),
             E::RolloutRunning { proposal, keys } => {
+                // Without keys, the proposal of the request itself rolls out.
                 let keys = (!keys.is_empty()).then_some(Keys::Rolling(keys));
                 Self::new(Code::RolloutRunning, detail)
                     .with_members(Members::of_rollout(proposal, keys))

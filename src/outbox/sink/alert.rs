@@ -220,6 +220,8 @@ fn rollout_title(payload: &Value) -> (String, Severity) {
         "widened" => (format!("widened to {share} % of the users"), Severity::Info),
         "held" => (format!("held at {share} % of the users"), Severity::Warning),
         "resumed" => (format!("resumed at {share} % of the users"), Severity::Info),
+        // Who reverts a rollout knows of it; the rule and an emergency revert without the author.
+        "reverted" if payload["cause"] == "person" => ("reverted".to_owned(), Severity::Warning),
         "reverted" => ("reverted".to_owned(), Severity::Critical),
         "promoted" => ("promoted to all users".to_owned(), Severity::Resolved),
         // A newer release may know another step.
@@ -230,6 +232,7 @@ fn rollout_title(payload: &Value) -> (String, Severity) {
 
 /// Says what a person has to decide, and how many sessions still have the proposed values.
 fn rollout_text(payload: &Value) -> String {
+    // Running sessions keep their settings to their end.
     let sessions = payload["sessions"].as_i64().unwrap_or_default();
     let still = match sessions {
         1 => " 1 running session still has the proposed values.".to_owned(),
@@ -290,13 +293,13 @@ fn guard_facts(payload: &Value) -> impl Iterator<Item = String> {
     guards.filter_map(move |guard| {
         let name = guard["guard"].as_str()?;
         // Null counts could not be read.
-        let (seen, limit) = (guard["evidence"].as_f64()?, threshold?);
-        (!is_revert || seen >= limit).then(|| {
+        let (evidence, limit) = (guard["evidence"].as_f64()?, threshold?);
+        (!is_revert || evidence >= limit).then(|| {
             let (candidate, control) = (&guard["candidate"], &guard["control"]);
             // Above, the text would have hundreds of digits.
-            let seen = seen.min(1e15);
+            let evidence = evidence.min(1e15);
             format!(
-                "{name}: {candidate} failing candidate users, {control} of the control; evidence {seen:.1}, reverts at \
+                "{name}: {candidate} failing candidate users, {control} of the control; evidence {evidence:.1}, reverts at \
                  {limit:.0}"
             )
         })
@@ -312,8 +315,8 @@ fn facts(message: &Message) -> Vec<(&'static str, String)> {
         ("Takes effect", "at"),
         ("Until", "until"),
         ("Held because", "held"),
-        ("Reverted by", "cause"),
-        ("Drained by", "drained_by"),
+        ("Cause", "cause"),
+        ("Last session ends by", "drained_by"),
     ] {
         if let Some(text) = message.payload[member].as_str() {
             facts.push((name, text.to_owned()));

@@ -23,6 +23,7 @@ pub struct RolloutStepRecord<'a> {
 
 /// Returns the number of the proposal that rolls out, if any. The database permits only one.
 pub async fn rolling_number(conn: &mut Connection) -> sqlx::Result<Option<i64>> {
+    // By a partial index with at most one row: every write under the lock asks.
     sqlx::query_scalar!("select number from brune_proposal where state = 'rolling'")
         .fetch_optional(conn)
         .await
@@ -34,6 +35,7 @@ pub async fn begin_rollout(
     step: RolloutStepRecord<'_>,
     share_bp: i32,
 ) -> sqlx::Result<()> {
+    // A trigger sets the salt and the times, and compares the share with the plan.
     sqlx::query!(
         r#"
         update brune_proposal set state = 'rolling', stage = 1, share_bp = $2, step_by = $3, step_reason = $4,
@@ -57,6 +59,7 @@ pub async fn advance_rollout(
     step: RolloutStepRecord<'_>,
     (stage, share_bp): (i16, i32),
 ) -> sqlx::Result<()> {
+    // The next stage ends a hold: a person has decided.
     sqlx::query!(
         r#"
         update brune_proposal set stage = $2, share_bp = $3, held_reason = null, step_by = $4, step_reason = $5,
@@ -121,6 +124,7 @@ pub async fn mark_reverted(
     step: RolloutStepRecord<'_>,
     cause: RevertCause,
 ) -> sqlx::Result<()> {
+    // Stage and share stay, so that the end of the rollout can be explained.
     sqlx::query!(
         r#"
         update brune_proposal set state = 'reverted', revert_cause = $2, ended_by = $3, end_reason = $4,

@@ -92,8 +92,7 @@ async fn end_batch(
         return Ok(progress);
     }
     let limit = i64::from(BATCH);
-    let ended =
-        store::end_candidate_sessions(conn, proposal, by.actor(), limit, messages).await?;
+    let ended = store::end_candidate_sessions(conn, proposal, by.actor(), limit, messages).await?;
     progress.ended += ended;
     // Fewer sessions than the batch: only sessions that another transaction locks are left.
     progress.is_complete = ended < limit || progress.ended >= limit * MAX_BATCHES;

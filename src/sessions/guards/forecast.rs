@@ -101,6 +101,7 @@ fn warnings(plan: &Plan, traffic: &Traffic, preview: &Preview) -> Vec<PreviewWar
 }
 
 fn stage_warnings(plan: &Plan, preview: &Preview) -> impl Iterator<Item = PreviewWarning> {
+    // A warning and no refusal: more traffic may come than last week.
     preview.unreachable_stages().map(move |index| {
         let hours = plan.max_hours();
         // Without traffic, or with regular users only, a stage has no end at all.

@@ -119,6 +119,7 @@ impl Reading {
         if self.validity == Validity::CurrentInvalid {
             return Some(NextStep::Hold(HeldReason::Invalid));
         }
+        // Waiting longer would leave the share without anybody who watches.
         if self.is_unreadable {
             return Some(NextStep::Hold(HeldReason::Unreadable));
         }
@@ -136,6 +137,7 @@ impl Reading {
 
     /// Returns the conditions for the next stage that are not met; nothing after the end.
     pub(super) fn waits_for(&self, rollout: &Rollout) -> WaitsFor {
+        // The counts may change for a minute more, but nobody waits for them.
         if !rollout.is_rolling {
             return WaitsFor::default();
         }
@@ -145,6 +147,7 @@ impl Reading {
 
     /// Returns the counts and the evidence, which are stored with the step.
     pub(super) fn evidence(&self, rollout: &Rollout) -> Value {
+        // The guards of the plan only: the others judged nothing.
         let guards = rollout.plan.guards().iter().map(|guard| {
             let counts = self.failures.as_ref().map(|failures| failures.of(*guard));
             let evidence = self.failures.as_ref().map(|failures| failures.evidence(*guard).value());
@@ -311,10 +314,10 @@ mod tests {
         assert_eq!(invalid.next_step(&rollout()), Some(NextStep::Hold(HeldReason::Invalid)));
         let invalid = Reading { validity: Validity::CandidateInvalid, ..reading(0) };
         assert_eq!(invalid.next_step(&rollout()), Some(NextStep::RevertInvalid));
-        let held = Rollout { held: Some(HeldReason::Person), ..rollout() };
-        assert_eq!(invalid.next_step(&held), Some(NextStep::RevertInvalid));
+        let paused = Rollout { held: Some(HeldReason::Person), ..rollout() };
+        assert_eq!(invalid.next_step(&paused), Some(NextStep::RevertInvalid));
         for reading in [reading(0), Reading { validity: Validity::CurrentInvalid, ..reading(0) }] {
-            assert_eq!(reading.next_step(&held), None, "a hold is ended by a person");
+            assert_eq!(reading.next_step(&paused), None, "a hold is ended by a person");
         }
         let ended = Rollout { is_rolling: false, ..rollout() };
         assert_eq!(reading(0).waits_for(&ended), WaitsFor::default());
@@ -322,8 +325,8 @@ mod tests {
 
     #[test]
     fn every_explanation_is_a_reason() {
-        for held in HeldReason::ALL {
-            let step = NextStep::Hold(held);
+        for reason in HeldReason::ALL {
+            let step = NextStep::Hold(reason);
             let reason = reading(0).reason(&rollout(), &step);
             assert!(crate::audit::Reason::parse(&reason).is_ok(), "{reason}");
         }

@@ -28,7 +28,7 @@ mod worker;
 
 pub use counts::UserCounts;
 pub use end::{CandidateEnd, end_candidate_sessions};
-pub use forecast::{RolloutForecast, PreviewWarning, forecast};
+pub use forecast::{PreviewWarning, RolloutForecast, forecast};
 pub use history::HistoryEntry;
 pub use rollout::RolloutError;
 pub use view::{AssignmentView, GuardView, RolloutReport, RunningSessions, find_rollout};

@@ -142,10 +142,7 @@ pub(super) async fn fail_abandoned_starts(
 }
 
 /// Counts the failing users of a rollout, of an ended one until the end.
-pub(super) async fn failures(
-    conn: &mut Connection,
-    rollout: &Rollout,
-) -> sqlx::Result<Failures> {
+pub(super) async fn failures(conn: &mut Connection, rollout: &Rollout) -> sqlx::Result<Failures> {
     let rows = sqlx::query!(
         r#"
         select guard, candidate, share_bp, count(*) as "users!" from brune_rollout_failure

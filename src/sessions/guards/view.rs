@@ -202,6 +202,7 @@ impl From<CandidateSessions> for RunningSessions {
 }
 
 fn guard_views(plan: &Plan, failures: Option<&Failures>) -> Vec<GuardView> {
+    // In one order for every plan, so that readers find a guard at the same place.
     let views = Guard::ALL.iter().map(|guard| {
         let (candidate, control) = failures.map(|failures| failures.of(*guard)).unzip();
         let evidence = failures.map(|failures| failures.evidence(*guard));

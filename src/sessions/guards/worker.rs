@@ -90,6 +90,7 @@ impl RolloutWorker {
         writer: SettingsWriter,
         metrics: Metrics,
     ) -> Self {
+        // Nothing is remembered over a restart: the patience with unreadable counts begins again.
         let memory = Memory::default();
         Self { pool, settings, writer, metrics, unreadable_patience: UNREADABLE_PATIENCE, memory }
     }
@@ -145,16 +146,16 @@ impl RolloutWorker {
             let Some(number) = proposals::rolling_number(conn).await? else { return Ok(None) };
             proposals::find(conn, number).await
         };
-        let found = database::read_with_retry(&self.pool, find).await.ok().flatten();
-        if let Some(proposal) = &found {
+        let proposal = database::read_with_retry(&self.pool, find).await.ok().flatten();
+        if let Some(proposal) = &proposal {
             self.remember(proposal.id);
         }
         // An outage of the database is no unreadable rollout: nothing has to be decided afterwards.
-        if found.is_some() || error.is_unreadable() {
+        if proposal.is_some() || error.is_unreadable() {
             self.note_errors(Some(&error), false);
             self.metrics.rollouts().set_unreadable(self.unreadable_for());
         }
-        let Some(position) = found.as_ref().and_then(RolloutPosition::of) else {
+        let Some(position) = proposal.as_ref().and_then(RolloutPosition::of) else {
             return Err(error);
         };
         if self.unreadable_for() < self.unreadable_patience || position.held.is_some() {
@@ -263,6 +264,7 @@ impl RolloutWorker {
     /// Returns false if the settings of the candidate are invalid; true on an instance that has not read the rollout.
     fn is_candidate_valid(&self, rollout: &Rollout) -> bool {
         let epoch = Arc::clone(&self.settings.epoch());
+        // Before the next reload an instance may know the rollout before this one.
         let is_same = epoch.rollout.as_ref().is_some_and(|running| running.proposal == rollout.id);
         !is_same || self.settings.candidate(&epoch).is_none_or(|candidate| candidate.is_ok())
     }
@@ -366,13 +368,15 @@ impl RolloutWorker {
     /// Returns the pause until the users are counted again: counting takes a small share of the database's time, however
     /// many sessions a rollout has.
     fn count_pause(&self) -> Duration {
-        // No upper bound: the deadline of a query bounds the duration, and a stage can wait for a minute or two.
+        // By the duration and not by the number of rows: the database may be busy with something else. Without an upper
+        // bound, because the deadline of a query bounds the duration.
         self.memory.count_duration * COUNT_PAUSE_FACTOR
     }
 }
 
 /// Judges the running rollout every `interval`, for as long as the process runs. A failed look is repeated at the next.
 pub async fn guard_rollouts(mut worker: RolloutWorker, interval: Duration) {
+    // The first look counts: after a restart nothing is known about the last count.
     let mut count_at = Instant::now();
     let mut is_healthy = true;
     loop {

@@ -99,6 +99,7 @@ impl SessionInsert<'_> {
                 settings => settings?,
             };
             let new_session = Arc::new(self.plan_session(id, settings));
+            // Before the statement: whatever the outcome of the attempt is, the row may be stored.
             attempts.push(Arc::clone(&new_session));
             match self.attempt(&new_session, attempts, &mut limit, deadline).await? {
                 Outcome::Inserted(inserted) => return Ok(*inserted),
@@ -265,6 +266,7 @@ fn final_error(unknown_outcome: Option<TransactionError>, error: Error) -> Error
 async fn refresh(pool: &Pool, settings: &GlobalSettingsService) -> Result<(), Error> {
     match settings::refresh(pool, settings).await {
         // Reported with keys and problems instead of a failed reload.
+        // Another reload has found valid settings meanwhile.
         Err(settings::ReloadError::Invalid(_)) if settings.is_valid() => Ok(()),
         Err(settings::ReloadError::Invalid(violations)) => Err(arm::invalid(&violations, None)),
         result => Ok(result.map(drop)?),

@@ -13,7 +13,10 @@ mod window;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{self, Instant},
+};
 
 pub use report::{ChangedSetting, Cut, Decisions, Difference, Example, Group, Range, WhatIf};
 pub use window::{InvalidPeriod, Period};
@@ -35,14 +38,17 @@ const MAX_ATTEMPTS: i64 = 200_000;
 /// The time for reading. Then the users so far are the answer, before the deadline of the request.
 const READING_TIME: Duration = Duration::from_millis(3_500);
 
+/// How long a preview waits for another one.
+const TURN_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The number of rows between two looks at the clock.
 const ROWS_BETWEEN_CHECKS: u32 = 128;
 
 /// Why a what-if has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum WhatIfError {
-    /// Another what-if runs on this instance.
-    #[error("another what-if is running on this instance")]
+    /// Another what-if or preview runs on this instance.
+    #[error("another what-if or preview is running on this instance")]
     Busy,
     /// The window is invalid.
     #[error(transparent)]
@@ -61,7 +67,7 @@ impl From<sqlx::Error> for WhatIfError {
     }
 }
 
-/// Answers what-ifs, one at a time: a replay uses a processor for seconds. Cheap to clone.
+/// Answers what-ifs, and admits previews of rollouts, one at a time: each uses a processor for seconds. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WhatIfRunner(Arc<Semaphore>);
 
@@ -72,6 +78,19 @@ impl Default for WhatIfRunner {
 }
 
 impl WhatIfRunner {
+    /// Waits up to two seconds until no what-if and no preview runs, and prevents another one until the permit is dropped.
+    ///
+    /// # Errors
+    /// `Busy` after the two seconds.
+    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, WhatIfError> {
+        let permit = Arc::clone(&self.0).acquire_owned();
+        // Two people who open one page should not see an error, and a request has five seconds.
+        match time::timeout(TURN_PATIENCE, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(WhatIfError::Busy),
+        }
+    }
+
     /// Replays the attempts of `period` under the settings of `preview`.
     ///
     /// # Errors

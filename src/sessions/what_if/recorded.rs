@@ -91,6 +91,7 @@ impl RecordedSettings {
         let (Some(_), Some((id, proposed))) = (&state.settings, candidate) else {
             return state.settings.clone();
         };
+        // On demand: most revisions have no attempt of a candidate.
         let with_proposed = || {
             let mut values = state.values.clone();
             for (key, value) in proposed {

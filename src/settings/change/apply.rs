@@ -98,6 +98,7 @@ pub(in crate::settings) async fn check<'b>(
     let changing: Vec<_> = new.iter().map(|edit| edit.definition).collect();
     approval::check(conn, &changing, options.approval).await?;
     let rollout = match new.as_slice() {
+        // A write of current values disturbs no rollout.
         [] => None,
         _ => rollout::check(conn, schema, edits, value_before, options.approval).await?,
     };
@@ -113,6 +114,7 @@ pub(in crate::settings) async fn apply(
 ) -> Result<ChangeResult, Error> {
     let Checked { before, same, new, rollout } = check(conn, schema, head, batch).await?;
     let actor = batch.actor;
+    // First, because a setting of a rollout never changes while the rollout is in progress.
     if let Some(rollout) = &rollout {
         rollout::revert(conn, rollout, actor).await?;
     }

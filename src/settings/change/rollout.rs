@@ -73,6 +73,7 @@ impl CurrentRollout {
         if !keys.is_empty() {
             return Some(Error::RolloutRunning { proposal, keys });
         }
+        // Otherwise the rollout could not be promoted any more.
         let candidate = proposed_values(schema, &self.edits);
         // The rules of the edited settings suffice: the rules of other settings hold with the rollout already.
         let value_with = |key: &str| candidate.get(key).or_else(|| value_before(key));
@@ -128,6 +129,7 @@ pub(in crate::settings) async fn rollout_problems(
     };
     let parts =
         |definition: &Definition| (definition.kind, definition.value_type, definition.applies);
+    // Constraints may change: the rule reverts a rollout whose values become invalid.
     let is_kept = |key: &str| {
         let old = declared.iter().find(|definition| definition.key == key);
         old.map(parts) == new.find(key).map(parts)
@@ -163,6 +165,7 @@ pub(in crate::settings) async fn enqueue_rollout_moved(
     if [Topic::RolloutMoved, Topic::ProposalSettled].iter().all(|t| outbox.sinks(*t).is_empty()) {
         return Ok(());
     }
+    // Read again, because triggers set times and the stage of the step.
     let Some((proposal, content)) = find_content(conn, number).await? else { return Ok(()) };
     let Some(rollout) = &proposal.rollout else { return Ok(()) };
     // Counted under the lock: later starts have the settings after the step.

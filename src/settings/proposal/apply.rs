@@ -116,6 +116,7 @@ pub(super) async fn apply_permitted(
     permission: Permission<'_>,
 ) -> Result<ChangeResult, Error> {
     let number = proposal.number;
+    // Only the proposal that rolls out is promoted, and no other step applies it.
     let expected = match permission {
         Permission::Promotion(..) => State::Rolling,
         Permission::Approvals | Permission::Emergency(_) => State::Open,
@@ -156,6 +157,7 @@ async fn enqueue(
 ) -> sqlx::Result<()> {
     let (outbox, scanner) = (&context.writer.outbox, &context.writer.scanner);
     change::enqueue_changed(conn, outbox, scanner, Action::Update, actor, result).await?;
+    // Before the message of the emergency, which is the cause.
     if let Some(reverted) = result.reverted {
         let step_event = (reverted, RolloutEvent::Reverted);
         change::enqueue_rollout_moved(conn, outbox, scanner, step_event, ending_actor, None)

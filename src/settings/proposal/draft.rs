@@ -42,6 +42,7 @@ pub(super) async fn draft(
     let predecessor_values = predecessor_values(conn, plan, number).await?;
     let (edits, _) = change::resolve(schema, &change.edits, false, None)?;
     let keys = edits.iter().map(|edit| edit.definition.key.as_str());
+    // Other settings take effect at once for everybody, so a rollout could not compare users.
     if plan.rollout.is_some() {
         require_rollable(schema, keys)?;
     }

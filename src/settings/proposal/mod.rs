@@ -23,8 +23,8 @@ pub use due::{DueOutcome, apply_due, apply_due_proposals};
 pub use error::Error;
 pub use remind::remind_of_emergencies;
 pub use rollout::{
-    HeldView, PersonStep, RolloutAction, RolloutEnd, RolloutOutcome, RolloutPosition, RolloutView, RuleOutcome,
-    RuleStep, begins_rollout, find_rollout,
+    HeldView, PersonStep, RolloutAction, RolloutEnd, RolloutOutcome, RolloutPosition, RolloutView,
+    RuleOutcome, RuleStep, begins_rollout, find_rollout,
 };
 pub use step::Person;
 pub use view::{Overlap, ProposalView, ProposedChange, find_proposal};

@@ -122,6 +122,7 @@ pub(super) fn require_state(proposal: &Proposal, states: &[State]) -> Result<(),
     if states.contains(&proposal.state) {
         return Ok(());
     }
+    // The proposal is not closed: a revert or a promotion ends the rollout.
     if proposal.state == State::Rolling {
         let proposal = proposal.number;
         return Err(ChangeError::RolloutRunning { proposal, keys: Vec::new() }.into());

@@ -134,6 +134,9 @@ async fn an_ended_rollout_keeps_the_counts_of_its_end() {
     end(&app.instance, &sessions[2]).await;
     let later = find(&app.instance, number).await;
     assert_eq!(counted(&later), counted(&ended));
-    assert_eq!((&ended["running"]["sessions"], &later["running"]["sessions"]), (&json!(2), &json!(0)));
+    assert_eq!(
+        (&ended["running"]["sessions"], &later["running"]["sessions"]),
+        (&json!(2), &json!(0))
+    );
     assert_eq!(later["history"].as_array().unwrap().len(), 1);
 }

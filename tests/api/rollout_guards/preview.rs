@@ -53,10 +53,7 @@ async fn a_stage_that_never_ends_is_a_warning() {
     let warnings = preview["warnings"].as_array().unwrap();
     let codes: Vec<_> = warnings.iter().map(|warning| &warning["code"]).collect();
     assert_eq!(codes, ["little_traffic", "stage_unreachable", "stage_unreachable"], "{preview}");
-    assert_eq!(
-        (&warnings[0]["stage"], &warnings[1]["stage"]),
-        (&Value::Null, &json!(1))
-    );
+    assert_eq!((&warnings[0]["stage"], &warnings[1]["stage"]), (&Value::Null, &json!(1)));
     assert!(warnings[2]["detail"].as_str().unwrap().contains("72 hours"), "{preview}");
 }
 
@@ -94,10 +91,34 @@ async fn hours_before_the_first_start_are_no_traffic() {
 #[tokio::test]
 async fn a_plan_with_too_many_users_to_simulate_says_so() {
     let app = TestApp::new().await;
-    fill_a_week(&app).await;
+    // A day with 300 new users in each hour, which is too many for the 30 days of the plan.
+    let sql = "insert into brune_session (id, user_id, started_at, expires_at, ended_at, settings_revision, prompt_id,
+           prompt_version, model, session_max_minutes, status)
+         select gen_random_uuid(), 'user-' || n, at, at + interval '30 minutes', at + interval '20 minutes', 1, 'p', '1',
+           'm', 30, 'ended'
+         from generate_series(1, 7200) n, lateral (select clock_timestamp() - interval '12 seconds' * n as at) t";
+    run_as_superuser(&app, sql).await;
     let plan = json!({"stages": [{"share": 1, "users": 100_000, "minutes": 0}], "max_hours": 720});
     let number = propose(&app.instance, &[(PROMPT_VERSION, json!("7"))], plan).await;
     let preview = preview(&app, number).await;
     assert_eq!(preview["rows"], json!([]), "{preview}");
     assert_eq!(preview["warnings"][0]["code"], "not_simulated", "{preview}");
+}
+
+#[tokio::test]
+async fn previews_run_one_after_another() {
+    let app = TestApp::new().await;
+    fill_a_week(&app).await;
+    let number = propose(&app.instance, &[(PROMPT_VERSION, json!("7"))], json!({})).await;
+    let path = format!("/admin/proposals/{number}/rollout/preview");
+    let previews = (0..8).map(|_| app.instance.get(&path).bearer(&admin("reader")).send());
+    let mut answered = 0;
+    for reply in futures_util::future::join_all(previews).await {
+        if reply.status == 200 {
+            answered += 1;
+        } else {
+            reply.problem(429, "what_if_busy");
+        }
+    }
+    assert!(answered > 0);
 }

@@ -1,5 +1,7 @@
 //! The rules of rollouts hold for every writer: each is attacked with SQL under the service's role.
 
+use brune::rollouts::PlanDraft;
+
 use super::{PLAN, PROMPT, attempt, hold, proposal, refused, revert, run, scalar, stage};
 use crate::support::TestApp;
 
@@ -319,4 +321,48 @@ async fn verdicts_count_while_a_proposal_rolls_and_an_objection_prevents_the_pro
     run(&app, &verdict("approve")).await;
     run(&app, &applied).await;
     refused(&app, "after the end", &verdict("object"), "takes no verdict").await;
+}
+
+#[tokio::test]
+async fn the_database_accepts_the_plans_that_the_service_reads() {
+    let app = TestApp::new().await;
+    let stage = |stage: &str| {
+        format!(
+            r#"{{"stages": [{{{stage}}}], "guards": ["cut_short"], "then": "hold", "max_hours": 1}}"#
+        )
+    };
+    let hours = |hours: &str| {
+        format!(
+            r#"{{"stages": [{{"share": 10, "users": 1, "minutes": 60}}, {{"share": 20, "users": 1, "minutes": 60}}],
+                 "guards": ["cut_short", "refused"], "then": "promote", "max_hours": {hours}}}"#
+        )
+    };
+    let mut plans = Vec::new();
+    for members in [
+        r#""share": 1, "users": 1, "minutes": 0"#,
+        r#""share": 100, "users": 100000, "minutes": 59"#,
+        r#""share": 1e2, "users": 1, "minutes": 0"#,
+        r#""share": 50.0, "users": 1, "minutes": 0"#,
+        r#""share": 50, "users": 1.0, "minutes": 0"#,
+        r#""share": 50, "users": 1, "minutes": 0.0"#,
+        r#""share": 50, "users": 1, "minutes": 60"#,
+        r#""share": 50, "users": 1, "minutes": -0"#,
+        r#""share": "50", "users": 1, "minutes": 0"#,
+        r#""share": 50, "users": 100001, "minutes": 0"#,
+        r#""share": 50, "users": 1"#,
+    ] {
+        plans.push(stage(members));
+    }
+    for number in ["2", "3", "720", "721", "3.0", "3.5", "-3", "1e2", "\"3\""] {
+        plans.push(hours(number));
+    }
+    for plan in plans {
+        let stored: serde_json::Value =
+            scalar(&app, &format!("select '{plan}'::jsonb::text::json")).await;
+        let draft = serde_json::from_value::<PlanDraft>(stored);
+        let is_read = draft.is_ok_and(|draft| draft.validate(&[], "").is_ok());
+        let sql = format!("select brune_rollout_plan_is_readable('{plan}')");
+        let is_accepted: bool = scalar(&app, &sql).await;
+        assert_eq!(is_accepted, is_read, "{plan}");
+    }
 }

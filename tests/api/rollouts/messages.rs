@@ -104,7 +104,7 @@ async fn an_alert_says_what_happened_to_the_rollout() {
     let text = reverted["description"].as_str().unwrap();
     assert!(text.starts_with("New sessions have the settings without the change."), "{text}");
     let fields = reverted["fields"].to_string();
-    assert!(fields.contains("Reverted by") && fields.contains("person"), "{fields}");
+    assert!(fields.contains("Cause") && fields.contains("person"), "{fields}");
 }
 
 #[tokio::test]

@@ -31,7 +31,10 @@ async fn a_rollout_of_a_protected_setting_needs_its_approvals() {
         for action in ["advance", "promote"] {
             let problem =
                 step(&app.instance, author, number, action).await.problem(403, "self_approval");
-            assert!(problem["detail"].as_str().unwrap().contains("advance nor promote"), "{problem}");
+            assert!(
+                problem["detail"].as_str().unwrap().contains("advance nor promote"),
+                "{problem}"
+            );
         }
     }
     assert_eq!(step(&app.instance, "ben", number, "advance").await.ok()["stage"], 2);
@@ -132,4 +135,9 @@ async fn a_rollout_waits_until_no_older_instance_runs() {
     psql::run(&app.db.pool(), "delete from brune_instance where host = 'older.example'").await;
     judge(&app.instance, "ben", number, verdict).await.ok();
     assert_eq!(state(&app.instance, number).await, "rolling");
+    // More users would start on the instance without an arm.
+    psql::run(&app.db.pool(), row).await;
+    step(&app.instance, "ben", number, "advance").await.problem(409, "fleet_outdated");
+    step(&app.instance, "ben", number, "hold").await.ok();
+    step(&app.instance, "ben", number, "revert").await.ok();
 }

@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 
 use super::http::{MINI, MODEL, begin, members, state, step};
 use crate::{
-    proposals::{
-        PROMPT, PROPOSALS, catalog, due::in_minutes, find, get, post, protected, value,
-    },
+    proposals::{PROMPT, PROPOSALS, catalog, due::in_minutes, find, get, post, protected, value},
     settings::COOLDOWN,
     support::{Instance, TestApp, psql},
 };

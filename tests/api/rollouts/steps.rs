@@ -194,17 +194,18 @@ async fn of_many_who_advance_one_stage_one_succeeds() {
         (1..=9).map(|nth| json!({"share": 10 * nth, "users": 9, "minutes": 0})).collect();
     let mut body = super::http::with_rollout(&[(PROMPT, json!("2"), 1)]);
     body["plan"] = json!({"rollout": {"stages": stages}});
-    let number = post(&app.instance, "ana", PROPOSALS, &body).await.ok()["number"].as_i64().unwrap();
+    let number =
+        post(&app.instance, "ana", PROPOSALS, &body).await.ok()["number"].as_i64().unwrap();
     apply(&app.instance, "ana", number).await.ok();
     let path = format!("{PROPOSALS}/{number}/rollout");
     let missing = json!({"action": "advance", "reason": "as agreed"});
-    let problem = post(&app.instance, "ben", &path, &missing).await.problem(400, "validation_failed");
+    let problem =
+        post(&app.instance, "ben", &path, &missing).await.problem(400, "validation_failed");
     assert_eq!(problem["errors"][0]["pointer"], "/stage");
     let advance = json!({"action": "advance", "stage": 1, "reason": "as agreed"});
     let tries = (0..12).map(|_| post(&app.instance, "ben", &path, &advance));
     let replies = futures_util::future::join_all(tries).await;
-    let widened = replies.iter().filter(|reply| reply.status == 200).count();
-    assert_eq!(widened, 1);
+    assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 1);
     for reply in replies.into_iter().filter(|reply| reply.status != 200) {
         assert_eq!(reply.problem(409, "stage_outdated")["stage"], 2);
     }
@@ -212,9 +213,6 @@ async fn of_many_who_advance_one_stage_one_succeeds() {
     // Another step was decided for a stage as well, if the caller says so.
     let hold = json!({"action": "hold", "stage": 1, "reason": "as agreed"});
     post(&app.instance, "ben", &path, &hold).await.problem(409, "stage_outdated");
-    let entries = psql::count(
-        &app.db.admin(),
-        "select count(*) from app_global_setting_audit where new_value_json ->> 'event' = 'widened'",
-    );
-    assert_eq!(entries.await, 1);
+    let widened = "select count(*) from app_global_setting_audit where new_value_json ->> 'event' = 'widened'";
+    assert_eq!(psql::count(&app.db.admin(), widened).await, 1);
 }

@@ -183,6 +183,7 @@ pub(in crate::http) async fn apply(
     let options = headers.options(&caller, parameters.dry_run, &bytes);
     let person = person(caller, request);
     let edition = i32::try_from(edition).unwrap_or(i32::MAX);
+    // An emergency applies the change for everybody, without a rollout.
     if !parameters.emergency {
         fleet.require(&writer, (number, edition)).await?;
     }

@@ -7,6 +7,7 @@ use crate::{
     database::Pool,
     http::{
         auth::write_quota::RateLimitedAdmin,
+        current_fleet::RolloutFleet,
         openapi::problems,
         problem::{Code, Problem},
         request::{body::Body, fields::body, path::PathSegment, query::Query},
@@ -22,7 +23,7 @@ use crate::{
 problems! {
     RolloutStepProblems: MalformedRequest, ReasonRequired, ValidationFailed, SecretLike, Unauthorized, Forbidden, SelfApproval,
     DelegatedToken, KeyLocked, ProposalNotFound, RequestTimeout, VersionConflict, NotApproved, ChangeFrozen,
-    RolloutNotRunning, RolloutStepImpossible, StageOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
+    RolloutNotRunning, RolloutStepImpossible, StageOutdated, FleetOutdated, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited,
     Internal, Unavailable, OutcomeUnknown
 }
 
@@ -66,14 +67,21 @@ pub(in crate::http) async fn move_rollout(
     PathSegment(path): PathSegment,
     Query(StepParameters { dry_run }): Query<StepParameters>,
     headers: StepHeaders,
+    fleet: RolloutFleet,
     Body { value: RolloutStepRequest { action, stage, note }, bytes }: Body<RolloutStepRequest>,
 ) -> Result<JsonResponse, Problem> {
     let number = number(&path)?;
     // Two people who advance the same stage would otherwise skip the next one.
     if action == RolloutAction::Advance && stage.is_none() {
         let detail = "`advance` needs the stage that was read";
-        return Err(Problem::new(Code::ValidationFailed, detail)
-            .with_errors(FieldError::at("/stage", "required", "is required for `advance`")));
+        return Err(Problem::new(Code::ValidationFailed, detail).with_errors(FieldError::at(
+            "/stage",
+            "required",
+            "is required for `advance`",
+        )));
+    }
+    if action == RolloutAction::Advance {
+        fleet.require_current().await?;
     }
     let step = PersonStep { action, stage: stage.and_then(|stage| stage.try_into().ok()) };
     let options = headers.options(&caller, dry_run, &bytes);

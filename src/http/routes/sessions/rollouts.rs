@@ -22,12 +22,17 @@ use crate::{
     },
     ids::RequestId,
     outbox::Outbox,
-    sessions::{self, CandidateEnd, EndedBy, RolloutForecast, RolloutReport},
+    sessions::{self, CandidateEnd, EndedBy, RolloutForecast, RolloutReport, WhatIfRunner},
     settings::SettingsWriter,
 };
 
 problems! {
     RolloutProblems: MalformedRequest, Unauthorized, Forbidden, ProposalNotFound, RolloutNotFound, Internal, Unavailable
+}
+
+problems! {
+    PreviewProblems: MalformedRequest, Unauthorized, Forbidden, ProposalNotFound, RolloutNotFound, WhatIfBusy, Internal,
+    Unavailable
 }
 
 /// A rollout: its stage and share, the users and failing users of both arms, the evidence of each guard, and what the rule
@@ -61,16 +66,19 @@ pub(in crate::http) async fn find_rollout(
     operation_id = "previewRollout",
     tag = "proposals",
     params(("number" = i64, Path, description = "The number")),
-    responses((status = 200, description = "The preview", body = RolloutForecast), RolloutProblems),
+    responses((status = 200, description = "The preview", body = RolloutForecast), PreviewProblems),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn preview_rollout(
     _: SuperAdmin,
     State(writer): State<SettingsWriter>,
     State(pool): State<Pool>,
+    State(runner): State<WhatIfRunner>,
     PathSegment(path): PathSegment,
     _: Query<NoParameters>,
 ) -> Result<JsonResponse, Problem> {
+    // Several at once would exceed the deadlines of one another.
+    let _permit = runner.turn().await?;
     JsonResponse::ok(&sessions::forecast(&writer, &pool, number(&path)?).await?)
 }
 
@@ -121,12 +129,14 @@ pub(in crate::http) async fn end_candidate_sessions(
     headers: StepHeaders,
     Body { value: CandidateSessionsEnd { note }, bytes }: Body<CandidateSessionsEnd>,
 ) -> Result<JsonResponse, Problem> {
+    // First, so that the reason is not scanned for a path without a proposal.
     let number = number(&path)?;
     let key = headers.options(&caller, false, &bytes).idempotency;
     let actor = note.actor(caller, request);
     // The reason is stored and logged, so a possible secret is refused first.
     let by = EndedBy::new(actor, &settings).await?;
     let end = CandidateEnd { number, by: &by, key: key.as_ref() };
+    // Logged by the capability, with the number of sessions.
     let ended = sessions::end_candidate_sessions(&pool, &outbox, end).await?;
     JsonResponse::ok(&EndedSessions { ended })
 }

@@ -129,6 +129,7 @@ impl TakeStep<'_> {
             return Ok(());
         }
         self.options.require_person()?;
+        // A larger share is a decision about the change, like an approval.
         let person = self.actor.user.as_str();
         if proposals::is_author(conn, current.proposal.id, person).await? {
             return Err(Error::OwnRollout);

@@ -158,6 +158,7 @@ impl Step for FollowRule<'_> {
     ) -> Result<RuleOutcome, Error> {
         // Again under the lock: a person or another instance may have been faster.
         let current = match find_rolling(conn, self.position.number).await {
+            // Not an error: the rollout has ended since the decision.
             Err(Error::RolloutNotRunning(_)) => return Ok(RuleOutcome::Outdated),
             result => result?,
         };

@@ -45,6 +45,7 @@ pub(super) struct Current {
 pub(super) async fn find_rolling(conn: &mut Connection, number: i64) -> Result<Current, Error> {
     let (mut proposal, content) = find_content(conn, number).await?;
     let rollout = proposal.rollout.take().filter(|_| proposal.state == State::Rolling);
+    // Under the lock, so no other step comes between this read and the step.
     let rollout = rollout.ok_or(Error::RolloutNotRunning(proposal.state))?;
     Ok(Current { proposal, content, rollout })
 }
@@ -86,6 +87,7 @@ pub(super) async fn take(
             RolloutEvent::Widened
         }
         RolloutStep::Promote => {
+            // The database checks the approvals again at the commit, with an error that explains less.
             require_approved(conn, context.schema, proposal, content).await?;
             let person = Person { user: actor.user.clone(), request: actor.request.clone() };
             let promotion = Permission::Promotion(&actor.reason, evidence);

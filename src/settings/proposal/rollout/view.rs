@@ -171,6 +171,7 @@ pub async fn begins_rollout(
 ) -> Result<bool, Error> {
     let read = async |conn: &mut Connection| {
         let Some(proposal) = proposals::find(conn, number).await? else { return Ok(false) };
+        // A repeat of the request that began the rollout gets its stored response.
         if proposal.state != State::Open {
             return Ok(false);
         }
