@@ -33,8 +33,8 @@ impl PlannedInsert {
         // The settings are read from one snapshot, so the revision stands for all values.
         self.new_session.settings.revision == insert.new_session.settings.revision
             && self.new_session.epoch == insert.new_session.epoch
-            // The arms have different settings, which are parameters of the statement.
-            && self.new_session.arm == insert.new_session.arm
+            // Both arms of a rollout share a statement, which has the settings of each.
+            && self.rollout() == insert.rollout()
             && self.new_session.in_two_steps == insert.new_session.in_two_steps
             && self.limit.counted == insert.limit.counted
             // Starts before and after midnight.
@@ -43,7 +43,12 @@ impl PlannedInsert {
             && self.new_session.user.id != insert.new_session.user.id
     }
 
-    /// Returns the cooldown, which is the same for all rows of a statement, as the settings are.
+    /// Returns the proposal that rolls out, and its share in basis points.
+    fn rollout(&self) -> Option<(Uuid, i32)> {
+        self.new_session.arm.as_ref().map(|arm| (arm.proposal, arm.share_bp))
+    }
+
+    /// Returns the cooldown, which is the same for all rows of one arm, as the settings are.
     fn cooldown(&self) -> TimeDelta {
         self.new_session.started_at - self.bounds.ended_by
     }
@@ -59,12 +64,15 @@ struct Group<'a> {
     /// Has the values that all rows share.
     first: &'a PlannedInsert,
     columns: Columns<'a>,
+    arms: Arms<'a>,
 }
 
 impl<'a> Group<'a> {
     /// Creates the group of `inserts`, one of which is `first`.
     fn new(first: &'a PlannedInsert, inserts: &'a [PlannedInsert]) -> Self {
-        Self { first, columns: Columns::of(inserts) }
+        let mut arms = Arms::default();
+        let columns = Columns::of(inserts, &mut arms);
+        Self { first, columns, arms }
     }
 }
 
@@ -78,12 +86,53 @@ struct Columns<'a> {
     started_at: Vec<DateTime<Utc>>,
     idempotency_keys: Vec<Option<&'a str>>,
     idempotency_digests: Vec<Option<&'a [u8]>>,
+    /// The position of the arm's settings in [`Arms`], from 1, as Postgres counts.
+    arms: Vec<i32>,
+}
+
+/// The settings of the arms in a group, as one array for each setting: one arm, or both arms of a rollout. A statement
+/// for each arm would halve the groups, and starts would wait for twice as many statements.
+#[derive(Default)]
+struct Arms<'a> {
+    are_candidates: Vec<Option<bool>>,
+    prompt_ids: Vec<&'a str>,
+    prompt_versions: Vec<&'a str>,
+    models: Vec<&'a str>,
+    session_max_minutes: Vec<i32>,
+    max_today: Vec<i64>,
+    cooldowns: Vec<TimeDelta>,
+    durations: Vec<TimeDelta>,
+}
+
+impl<'a> Arms<'a> {
+    /// Returns the position of the arm of `insert`, from 1; adds the arm if new.
+    fn position(&mut self, insert: &'a PlannedInsert) -> i32 {
+        let PlannedInsert { new_session, bounds, .. } = insert;
+        let is_candidate = new_session.arm.as_ref().map(|arm| arm.is_candidate);
+        let known = self.are_candidates.iter().position(|arm| *arm == is_candidate);
+        let index = known.unwrap_or_else(|| {
+            let settings = &new_session.settings;
+            self.are_candidates.push(is_candidate);
+            self.prompt_ids.push(&settings.prompt_id);
+            self.prompt_versions.push(&settings.prompt_version);
+            self.models.push(&settings.model);
+            self.session_max_minutes.push(settings.session_max_minutes);
+            self.max_today.push(bounds.max_today);
+            self.cooldowns.push(insert.cooldown());
+            self.durations.push(insert.duration());
+            self.are_candidates.len() - 1
+        });
+        // At most two arms.
+        i32::try_from(index + 1).unwrap_or_default()
+    }
 }
 
 impl<'a> Columns<'a> {
-    fn of(inserts: &'a [PlannedInsert]) -> Self {
+    fn of(inserts: &'a [PlannedInsert], arms: &mut Arms<'a>) -> Self {
         let mut columns = Self::default();
-        for PlannedInsert { new_session, .. } in inserts {
+        for insert in inserts {
+            let PlannedInsert { new_session, .. } = insert;
+            columns.arms.push(arms.position(insert));
             let (idempotency_key, idempotency_digest) = new_session.idempotency();
             columns.ids.push(new_session.id);
             columns.user_ids.push(new_session.user.id.as_str());

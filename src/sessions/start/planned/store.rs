@@ -105,30 +105,31 @@ fn inserted(id: Uuid, result: sqlx::Result<PgQueryResult>) -> sqlx::Result<Vec<U
 
 /// Inserts several sessions.
 async fn insert_group(conn: &mut Connection, group: &Group<'_>) -> sqlx::Result<Vec<Uuid>> {
-    let Group { first, columns } = group;
-    let settings = &first.new_session.settings;
-    let (proposal, is_candidate, share_bp) = Arm::columns(first.new_session.arm.as_ref());
+    let Group { first, columns, arms } = group;
+    let (proposal, _, share_bp) = Arm::columns(first.new_session.arm.as_ref());
     let query = sqlx::query_scalar!(
         r#"
         insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
           prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
           status, starting_until, attempted_at, proposal, candidate, share_bp)
-        select i.id, i.user_id, i.plan, i.level, i.started_at, i.started_at + $19::interval,
-          head.revision, $9, $10, $11, $12, i.key, i.digest, case when $13 then 'starting' else 'active' end,
-          case when $13 then clock_timestamp() + interval '30 s' end, case when not $14 then clock_timestamp() end, $21, $22, $23
+        select i.id, i.user_id, i.plan, i.level, i.started_at, i.started_at + ($19::interval[])[i.arm],
+          head.revision, ($9::text[])[i.arm], ($10::text[])[i.arm], ($11::text[])[i.arm], ($12::integer[])[i.arm],
+          i.key, i.digest, case when $13 then 'starting' else 'active' end,
+          case when $13 then clock_timestamp() + interval '30 s' end, case when not $14 then clock_timestamp() end,
+          $21, ($22::boolean[])[i.arm], $23
         from app_global_setting_head head, (
           select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
-              $7::bytea[]) as i(id, user_id, plan, level, started_at, key, digest)
+              $7::bytea[], $24::integer[]) as i(id, user_id, plan, level, started_at, key, digest, arm)
           -- Without a limit, the planner expects ten rows of unknown arrays, and plans each execution anew.
           limit cardinality($1)) i
         -- A crash may lose the first of two steps: only the second step is waited for on disk.
         where head.revision = $8 and head.epoch = $20 and (not $13 or set_config('synchronous_commit', 'off', true) = 'off')
           and coalesce(head.stopped_until <= clock_timestamp(), true)
           -- The cooldown. Sessions of a user do not overlap, so the last is the one that ended last.
-          and coalesce((select least(ended_at, expires_at) <= i.started_at - $17::interval from brune_session
+          and coalesce((select least(ended_at, expires_at) <= i.started_at - ($17::interval[])[i.arm] from brune_session
             where user_id = i.user_id and status <> 'failed' order by started_at desc limit 1), true)
           -- The daily maximum and the limit per minute: a session is an attempt. The hour exceeds any difference of clocks.
-          and (select count(*) filter (where status <> 'failed' and started_at >= $15) < $16
+          and (select count(*) filter (where status <> 'failed' and started_at >= $15) < ($16::bigint[])[i.arm]
               and ($14 or $18 > count(*) filter (where attempted_at > clock_timestamp() - interval '1 minute')
                 + coalesce((select cardinality(brune_within_a_minute(tried_at))
                   from brune_start_attempt where user_id = i.user_id), 0))
@@ -145,22 +146,23 @@ async fn insert_group(conn: &mut Connection, group: &Group<'_>) -> sqlx::Result<
         &columns.started_at,
         &columns.idempotency_keys as &[Option<&str>],
         &columns.idempotency_digests as &[Option<&[u8]>],
-        settings.revision,
-        settings.prompt_id,
-        settings.prompt_version,
-        settings.model,
-        settings.session_max_minutes,
+        first.new_session.settings.revision,
+        &arms.prompt_ids as &[&str],
+        &arms.prompt_versions as &[&str],
+        &arms.models as &[&str],
+        &arms.session_max_minutes,
         first.new_session.in_two_steps,
         first.limit.counted,
         first.bounds.day_start,
-        first.bounds.max_today,
-        first.cooldown() as TimeDelta,
+        &arms.max_today,
+        &arms.cooldowns as &[TimeDelta],
         first.limit.per_minute,
-        first.duration() as TimeDelta,
+        &arms.durations as &[TimeDelta],
         first.new_session.epoch,
         proposal,
-        is_candidate,
+        &arms.are_candidates as &[Option<bool>],
         share_bp,
+        &columns.arms,
     );
     query.fetch_all(conn).await
 }

@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_has_one_arm_of_one_rollout() {
+    fn a_group_has_both_arms_of_one_rollout() {
         let with_arm = |user, arm: Option<(Uuid, bool, i32)>| {
             let insert = insert(user, 1, false);
             let mut new_session = Arc::into_inner(insert.new_session).unwrap();
@@ -411,8 +411,7 @@ mod tests {
             with_arm("fay", Some((first, true, 1_000))),
             with_arm("gus", None),
         ]);
-        assert_eq!(users(&queue), ["ana", "fay"]);
-        assert_eq!(users(&queue), ["ben"]);
+        assert_eq!(users(&queue), ["ana", "ben", "fay"]);
         assert_eq!(users(&queue), ["cat", "gus"]);
         assert_eq!(users(&queue), ["dan"]);
         assert_eq!(users(&queue), ["eva"]);
