@@ -22,6 +22,20 @@ async function take(page, step, action, reason) {
   await dialogOf(page).getByRole('button', { name: action, exact: true }).click();
 }
 
+/** The fields show the guards that the service would store: refused starts judge no change that decides who may start. */
+async function defaultGuards(page) {
+  await row(page, 'BRUNE_COOLDOWN_MINUTES').getByRole('button', { name: 'Edit Cooldown minutes' }).click();
+  await page.getByRole('spinbutton', { name: 'Cooldown minutes' }).fill('40');
+  await page.getByRole('button', { name: 'Review and save' }).click();
+  const dialog = dialogOf(page);
+  await dialog.getByRole('button', { name: 'Propose instead' }).click();
+  await dialog.getByLabel('Roll out in stages').check();
+  const isChecked = (name) => dialog.getByLabel(name).isChecked();
+  assert.deepEqual(await Promise.all(['Failed starts', 'Sessions cut short', 'Refused starts'].map(isChecked)), [true, true, false]);
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Discard' }).click();
+}
+
 /** The review offers a rollout with the default stages, and shows errors at their fields. */
 async function propose(page) {
   await editPrompt(page, '2');
@@ -51,6 +65,7 @@ async function propose(page) {
   await submit();
   await dialog.getByText('Must be longer than the minutes of all stages together.').waitFor();
   await dialog.getByLabel('Longest duration').fill('24');
+  assert.ok(await dialog.getByLabel('Refused starts').isChecked());
   await dialog.getByLabel('Refused starts').uncheck();
 
   // A stage more, and one less.
@@ -89,6 +104,7 @@ async function previewAndEdit(page) {
 async function beginAndHold(page) {
   await page.getByRole('region', { name: 'State' }).getByRole('button', { name: 'Begin the rollout…' }).click();
   await dialogOf(page).getByText('New sessions of 10 % of the users have the values below at once.').waitFor();
+  await dialogOf(page).getByText('Rollout: 10 % until 50 users and 10 minutes, then 100 % until 200 users and 60 minutes').waitFor();
   await dialogOf(page).getByRole('button', { name: 'Begin the rollout', exact: true }).click();
   await page.getByText('Began the rollout of proposal 1.').waitFor();
   await section(page).getByText('10 % of the users', { exact: true }).waitFor();
@@ -125,6 +141,18 @@ async function advance(page) {
   await take(page, 'Advance to 100 %…', 'Advance', 'looks good');
   await section(page).getByText('100 % of the users', { exact: true }).waitFor();
   await banner(page, '100 % of the users, stage 2.').waitFor();
+  // No stage follows.
+  await section(page).getByText('End of the last stage waits for').waitFor();
+}
+
+/** An objection blocks the next steps of a rollout until the same person approves. */
+async function objection(page) {
+  const judge = (verdict) => api('POST', '/admin/proposals/1/verdicts', { edition: 2, verdict, note: 'read again' }, OTHER);
+  const hint = page.getByRole('region', { name: 'State' }).getByText('with an objection, the rollout is neither widened nor applied');
+  await judge('object');
+  await hint.waitFor();
+  await judge('approve');
+  await hint.waitFor({ state: 'detached' });
 }
 
 /** A user who ends the session at once counts for a guard: in the line of the guard, in the chart, and in its table. */
@@ -133,7 +161,7 @@ async function failOnce(page) {
   const { session_id: id } = await api('POST', '/brun-e/start', undefined, USER);
   await api('POST', `/brun-e/sessions/${id}/end`, undefined, USER);
   const line = section(page).getByRole('table', { name: 'Guards' }).getByRole('row', { name: /^Sessions cut short/ });
-  await line.getByText('1 of 1 candidate users').waitFor();
+  await line.getByText('1 of 1 candidate user').waitFor();
   await line.getByText('leans to fine').first().waitFor();
   await line.getByRole('img', { name: 'Sessions cut short: evidence 1, between leaning to fine below 1 and a revert at 200' }).waitFor();
   await section(page).getByRole('img', { name: /^Evidence of harm by guard since/ }).waitFor();
@@ -184,6 +212,8 @@ async function revert(page, session) {
   await page.keyboard.type('users report broken sessions');
   await page.keyboard.press('Control+Enter');
   await section(page).getByText('A person reverted the rollout. No new session has the proposed values.').waitFor();
+  await section(page).getByRole('listitem').filter({ hasText: '100 %' }).getByText('reverted here').waitFor();
+  await section(page).getByText('2 of 2 at the end').waitFor();
   await banner(page, 'A rollout is running').waitFor({ state: 'detached' });
   assert.deepEqual([(await setting(PROMPT)).value, (await api('GET', '/admin/proposals/1')).state], ['1', 'reverted']);
   assert.equal((await api('GET', `/admin/sessions/${session}`)).status, 'active');
@@ -203,10 +233,12 @@ async function revert(page, session) {
 
 await journey(async (page) => {
   await enter(page);
+  await defaultGuards(page);
   await propose(page);
   await previewAndEdit(page);
   await beginAndHold(page);
   await advance(page);
+  await objection(page);
   await failOnce(page);
   const session = await traceSession(page);
   await meetRollout(page);

@@ -50,6 +50,8 @@ struct Rollout {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show a rollout: the share, the users, each guard, and what the next stage waits for
+    ///
+    /// A candidate user counts for a stage when a start of the user in the stage is a minute old. Failures count at once.
     Status {
         #[command(flatten)]
         rollout: Rollout,

@@ -191,15 +191,16 @@ fn waits_for(rollout: &Value) -> Option<String> {
     // A condition that is met is not worth a word.
     let count = |name: &str, noun: &str| {
         let count = waits[name].as_f64().filter(|count| *count > 0.0)?;
-        Some(format!("{count} {noun}"))
+        let ending = if count == 1.0 { "" } else { "s" };
+        Some(format!("{count} {noun}{ending}"))
     };
     let names = |name: &str, noun: &str| {
         let names: Vec<_> = waits[name].as_array()?.iter().map(cell).collect();
         (!names.is_empty()).then(|| format!("{noun} {}", names.join(", ")))
     };
     let parts = [
-        count("users", "candidate users"),
-        count("minutes", "minutes"),
+        count("users", "candidate user"),
+        count("minutes", "minute"),
         names("guards", "clear evidence of"),
         names("unreadable", "readable counts of"),
     ];

@@ -144,11 +144,13 @@ export function timeAxis(since, until, x, width, { axisY = AXIS_Y, left = MARGIN
   const tick = (index) => {
     const time = since + (until - since) * index / lastTick;
     const endAnchor = index === lastTick ? 'end' : 'middle';
-    return svg('text', { x: x(time), y: axisY + 15, 'text-anchor': index === 0 ? 'start' : endAnchor }, dateFormat.format(time));
+    return { text: dateFormat.format(time), x: x(time), y: axisY + 15, 'text-anchor': index === 0 ? 'start' : endAnchor };
   };
+  // In a range of a few seconds, adjacent ticks have the same text.
+  const ticks = Array.from({ length: lastTick + 1 }, (_, index) => tick(index)).filter(({ text }, index, all) => text !== all[index - 1]?.text);
   return svg('g', { class: 'axis', 'aria-hidden': 'true' },
     svg('line', { x1: left, x2: width - MARGIN.right, y1: axisY, y2: axisY }),
-    Array.from({ length: lastTick + 1 }, (_, index) => tick(index)));
+    ticks.map(({ text, ...position }) => svg('text', position, text)));
 }
 
 function gridline(value, y, width) {

@@ -24,6 +24,7 @@ export function stepsOf(proposal, editions, person) {
   const { state, bypassed_by: bypassedBy, acknowledged_by: acknowledgedBy } = proposal;
   const ownEdition = ownEditionOf(editions, person);
   if (state === 'open') return openSteps(proposal, ownEdition, person);
+  if (state === 'rolling') return rollingSteps(proposal, ownEdition, person);
   if (state === 'failed') {
     return {
       primary: { id: 'edit', text: 'Edit and open again…' },
@@ -41,6 +42,19 @@ function emergencySteps(bypassedBy, ownEdition, person) {
   if (isSamePerson(bypassedBy, person)) return disabledBecause('You applied the emergency, so another person has to acknowledge the change.');
   if (ownEdition) return disabledBecause(`You wrote edition ${ownEdition.edition}, so another person has to acknowledge the change.`);
   return { primary: acknowledge, secondary: [], hint: 'An acknowledgement says that a second person has looked at the change. It approves nothing.' };
+}
+
+/** Returns the verdicts that are possible while the proposal rolls out. The section of the rollout has the other steps. */
+function rollingSteps({ standing: { needed, approvals, objections } }, ownEdition, person) {
+  const isMine = ({ given_by: author }) => isSamePerson(author, person);
+  const isBlocked = approvals.length < needed || objections.length > 0;
+  const mayApprove = isBlocked && !ownEdition && !approvals.some(isMine);
+  return {
+    primary: mayApprove ? { id: 'approve', text: 'Approve…' } : null,
+    // An author cannot end an objection by an approval, and can hold or revert the rollout.
+    secondary: ownEdition || objections.some(isMine) ? [] : [{ id: 'object', text: 'Object…' }],
+    hint: isBlocked ? 'Without enough approvals, or with an objection, the rollout is neither widened nor applied for everybody.' : null,
+  };
 }
 
 function openSteps(proposal, ownEdition, person) {

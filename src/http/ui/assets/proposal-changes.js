@@ -63,18 +63,18 @@ export function planElement({ plan: { at, grace_minutes: grace, after, rollout }
   const lateMinutes = at && state === 'applied' ? Math.floor((Date.parse(endedAt) - Date.parse(at)) / 60_000) : 0;
   return definitionList('dl.field-list', {
     Time: at ? [scheduleElement(at), ' · ', relativeTimeElement(at)] : 'When somebody applies the proposal.',
-    'Grace period': at && [minutes, ' minutes: if the proposal is not applied by ', scheduleElement(deadline.toISOString()), ', it fails.'],
+    'Grace period': at && [pluralize(minutes, 'minute'), ': if the proposal is not applied by ', scheduleElement(deadline.toISOString()), ', it fails.'],
     After: after && [proposalLink(after), ' has to be applied first.'],
     Rollout: rollout ? [stagesText(rollout), '. After the last stage: ', COMPLETIONS[rollout.then].toLowerCase(), '.'] : 'None: the change takes effect for everybody at once.',
     Guards: rollout && [rollout.guards.map(guardTitle).join(', '), `. The rollout is held after ${pluralize(rollout.max_hours, 'hour')}.`],
-    Applied: state === 'applied' && ['by ', isolate(endedBy), ', ', relativeTimeElement(endedAt), lateMinutes > 0 && `, ${lateMinutes} minutes late`],
+    Applied: state === 'applied' && ['by ', isolate(endedBy), ', ', relativeTimeElement(endedAt), lateMinutes > 0 && `, ${pluralize(lateMinutes, 'minute')} late`],
   });
 }
 
 /** Returns a plan as one line, for the comparison of editions. */
 function planText({ at, grace_minutes: grace, after, rollout }) {
   const parts = [
-    at && [scheduleElement(at), ` with ${grace ?? DEFAULT_GRACE_MINUTES} minutes of grace`],
+    at && [scheduleElement(at), ` with ${pluralize(grace ?? DEFAULT_GRACE_MINUTES, 'minute')} of grace`],
     after && `after proposal ${after}`,
     rollout && `rollout: ${rolloutPlanText(rollout)}`,
   ].filter(Boolean);

@@ -6,6 +6,7 @@ import { label, pluralize } from './format.js';
 import { markOwnRevision } from './live.js';
 import { button } from './page.js';
 import { errorAlert, openDialog, openReasonDialog, reasonField } from './parts.js';
+import { rolloutPlanText } from './rollout-text.js';
 
 const MAX_NOTE_LENGTH = 500;
 
@@ -53,12 +54,15 @@ const OBSTRUCTIONS = ['rollout_running', 'rollout_conflict'];
 /** The steps that begin a rollout, if the plan has one, instead of applying the changes. */
 const ROLLOUT_STEPS = { apply: 'begin-rollout', 'approve-and-apply': 'approve-and-begin-rollout' };
 
-function textsOf(step, { plan: { rollout }, blocks }) {
+function textsOf(step, { plan: { rollout }, blocks, state }) {
   const texts = DIALOGS[step];
   if (step === 'emergency') {
     const isObstructed = blocks.some(({ code }) => OBSTRUCTIONS.includes(code));
     const notes = [rollout && 'The rollout of the plan is skipped: the changes take effect for everybody.', isObstructed && 'The running rollout is reverted.'];
     return { ...texts, about: [texts.about, ...notes].filter(Boolean).join(' ') };
+  }
+  if (step === 'object' && state === 'rolling') {
+    return { ...texts, about: 'While you object, the rollout is neither widened nor applied for everybody. The guards and every person can still revert the rollout.' };
   }
   if (!rollout) return texts;
   const { share } = rollout.stages[0];
@@ -75,7 +79,9 @@ class StepDialog {
   }
 
   dialogParts() {
-    const { number, edition, reason, changes } = this.proposal;
+    const { number, edition, reason, changes, state, plan: { rollout } } = this.proposal;
+    // The values of an applied proposal are the current ones.
+    const isUndecided = state === 'open' || state === 'rolling';
     const change = ({ key, value, current_value: current }) => h('article.review-item', null,
       h('h3', null, isolate(label(key)), ' ', h('code.muted', null, isolate(key))), h('div.long', { tabindex: '0', role: 'group', 'aria-label': `Change of ${label(key)}` }, valueDiff(current, value)));
     return {
@@ -84,8 +90,9 @@ class StepDialog {
       wide: true,
       body: [
         h('p', null, 'Reason: ', isolate(reason)),
-        // The values of an applied proposal are the current ones.
-        this.proposal.state === 'open' && h('div.stack', null, changes.map(change)),
+        // An emergency skips the rollout.
+        isUndecided && rollout && !this.texts.isEmergency && h('p', null, `Rollout: ${rolloutPlanText(rollout)}.`),
+        isUndecided && h('div.stack', null, changes.map(change)),
         this.note && h('label.field', null, this.texts.note, this.note),
         this.reason && this.reason.element,
         this.errors,

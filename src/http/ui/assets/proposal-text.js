@@ -56,6 +56,7 @@ export function stateElement(summary) {
   return [
     stateBadges(summary),
     state === 'open' && dueAt && h('div.hint', null, 'Scheduled for ', scheduleElement(dueAt)),
+    state === 'rolling' && h('div.hint', null, `${summary.share} % of the users, stage ${summary.stage}`, summary.held && [' ', badge('warning', 'held')]),
     state === 'failed' && h('div.hint', null, toSentence(failureText(failure))),
     revision && h('div.hint', null, revisionLink(revision)),
   ];

@@ -33,8 +33,8 @@ class ProposalPage {
   constructor(number, signal) {
     Object.assign(this, { number, signal, proposal: null, editions: [], history: new Map(), closeStepDialog: null, hasNewNotice: false, loads: 0 });
     this.header = h('div');
-    this.notice = h('div', { tabindex: '-1' });
-    this.pollError = h('div');
+    this.notice = h('div.page-notice', { tabindex: '-1' });
+    this.pollError = h('div.page-notice');
     this.status = h('div');
     this.rollout = h('div.proposal-rollout');
     this.rolloutSection = null;

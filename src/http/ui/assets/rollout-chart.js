@@ -38,6 +38,8 @@ const CHART_HEIGHT = 180;
 const CHART_AXIS_Y = CHART_HEIGHT - 22;
 const CHART_MARGIN = { left: 46, right: 8, top: 12 };
 const LEAST_EVIDENCE = 0.1;
+// Guards with the same evidence, such as 1 at the begin, have lines beside each other.
+const LINE_OFFSET = 3;
 const COLUMNS = { Time: '', Guard: '', User: '', Evidence: '' };
 
 /** Draws the evidence of each guard over time, with a table of the failures. */
@@ -67,13 +69,16 @@ export function evidenceChart({ guards, history, rolling_since: start, ended }) 
     return svg('svg', { width, height: CHART_HEIGHT, role: 'img', 'aria-label': caption },
       timeAxis(since, until, x, width, { axisY: CHART_AXIS_Y, left: CHART_MARGIN.left }),
       threshold(1, '1', y, width), threshold(limit, formatEvidence(limit), y, width, 'limit'),
-      judging.map(({ guard }, index) => guardLine(failures.filter((failure) => failure.guard === guard), index, { x, y, until, isComplete })));
+      judging.map(({ guard }, index) => svg('g', { transform: `translate(0 ${(index - (judging.length - 1) / 2) * LINE_OFFSET})` },
+        guardLine(failures.filter((failure) => failure.guard === guard), index, { x, y, until, isComplete }))));
   });
 }
 
 /** Draws the line of a guard: the evidence stays until the next user meets the guard. */
 function guardLine(failures, index, { x, y, until, isComplete }) {
   const known = failures.filter(({ evidence }) => evidence !== null);
+  // Without a failing user the evidence is 1.
+  if (failures.length === 0 && isComplete) return svg('path', { class: `evidence-line line-${index % 3}`, d: `M${CHART_MARGIN.left} ${y(1)}H${x(until)}` });
   if (known.length === 0) return null;
   const [first] = known;
   const start = isComplete ? `M${CHART_MARGIN.left} ${y(1)}` : `M${x(Date.parse(first.at))} ${y(first.evidence)}`;

@@ -5,6 +5,8 @@ import { openReasonDialog, rememberReason } from './parts.js';
 
 export const rolloutPath = (number) => `/admin/proposals/${number}/rollout`;
 
+const endOfHold = (held) => (held ? ' The hold ends.' : '');
+
 /** The texts of the dialogs by step. `about` receives the rollout. */
 const DIALOGS = {
   hold: {
@@ -17,11 +19,11 @@ const DIALOGS = {
   },
   advance: {
     title: 'Advance to the next stage', action: 'Advance', doneText: 'The next stage has begun.', placeholder: 'Checked by hand',
-    about: ({ share, stage, stages }) => `The share grows from ${share} % to ${stages[stage]?.share} % of the users at once, without waiting for the stage.`,
+    about: ({ share, stage, stages, held }) => `The share grows from ${share} % to ${stages[stage]?.share} % of the users at once, without waiting for the users and minutes of stage ${stage}.${endOfHold(held)}`,
   },
   promote: {
     title: 'Apply for everybody', action: 'Apply for everybody', doneText: 'The change is applied for everybody.', placeholder: 'Checked by hand',
-    about: ({ share }) => `New sessions of all users have the proposed values at once, instead of ${share} % of the users.`,
+    about: ({ share, held }) => `New sessions of all users have the proposed values at once, instead of ${share} % of the users. The change cannot be reverted by itself afterwards.${endOfHold(held)}`,
   },
   revert: {
     title: 'Revert the rollout', action: 'Revert', doneText: 'The rollout is reverted.', placeholder: 'Users report broken sessions', isDestructive: true,
@@ -42,8 +44,8 @@ export function openRolloutDialog(step, shownRollout) {
     if (step !== 'revert' && stateOf(await fetchJson(path)) !== stateOf(shownRollout)) {
       throw Object.assign(new Error('nothing was sent. Close the dialog, and decide again for the state that the page shows then'), { title: 'The rollout has moved on' });
     }
-    // The stage of the text above: two people who advance one stage must not skip the next.
-    const body = step === 'advance' ? { action: step, stage: shownRollout.stage, reason } : { action: step, reason };
+    // The service refuses to advance from another stage than the one on the screen.
+    const body = { action: step, reason, ...(step === 'advance' && { stage: shownRollout.stage }) };
     const { data } = await request('POST', path, { body, idempotencyKey: idempotencyKeyOf(body) });
     rememberReason(reason);
     return { text: doneText, rollout: data };
@@ -55,7 +57,7 @@ export function openEndSessionsDialog({ proposal: number, running: { sessions } 
   const idempotencyKeyOf = idempotencyKeys();
   return openReasonDialog({
     title: `End the sessions of proposal ${number}`,
-    about: `${pluralize(sessions, 'running session')} ${sessions === 1 ? 'has' : 'have'} the proposed values. Their users are disconnected, and may start another session if the rules allow.`,
+    about: `${pluralize(sessions, 'running session')} ${sessions === 1 ? 'has' : 'have'} the proposed values. Their users are disconnected, and may start another session if the rules allow. The reason is stored with each session, not in the history of the settings.`,
     action: 'End these sessions',
     placeholder: 'The prompt does harm',
     isDestructive: true,

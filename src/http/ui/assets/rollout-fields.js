@@ -11,11 +11,13 @@ const DEFAULT_STAGES = [{ share: 10, users: 50, minutes: 10 }, { share: 50, user
 const DEFAULT_MAX_HOURS = 72;
 const MAX_STAGES = 10;
 const MAX_HOURS = 720;
+// The settings that decide who may start a session (`sessions::decide_eligibility`): a change is meant to refuse other users.
+const ELIGIBILITY_KEYS = ['BRUNE_COOLDOWN_MINUTES', 'BRUNE_MAX_SESSIONS_PER_DAY', 'BRUNE_ELIGIBILITY_REQUIRE_PLAN', 'BRUNE_ELIGIBILITY_ALLOWED_LEVELS'];
 /** The fields of a stage: title, least and greatest value. */
 const STAGE_FIELDS = { share: ['Share in %', 1, 100], users: ['Users', 1, 100_000], minutes: ['Minutes', 0, 10_080] };
 
 const HINT = 'New sessions of a growing share of the users have the proposed values first. The rollout is reverted by itself if a guard shows harm.';
-const GUARDS_HINT = 'A user counts once for each guard. Unless you choose, refused starts judge nothing if the change decides who may start a session.';
+const GUARDS_HINT = 'A user counts once for each guard. Refused starts judge nothing by default if the change decides who may start a session.';
 
 const PREFIX = '/plan/rollout';
 
@@ -46,7 +48,8 @@ export class RolloutFields {
 
   setValue({ stages = DEFAULT_STAGES, guards, then = 'promote', max_hours: hours = DEFAULT_MAX_HOURS }) {
     this.stages = stages.map((stage) => new StageFields(stage, (fields) => this.removeStage(fields)));
-    for (const [guard, { input }] of this.guards) input.checked = guards?.includes(guard) ?? true;
+    if (guards) for (const [guard, { input }] of this.guards) input.checked = guards.includes(guard);
+    else this.showDefaultGuards();
     this.completion.value = then;
     this.maxHours.input.value = String(hours);
     this.drawStages();
@@ -55,11 +58,20 @@ export class RolloutFields {
   /** Sets the settings that would be changed. Only settings that apply to new sessions can be rolled out. */
   setKeys(keys) {
     this.keys = keys;
+    this.showDefaultGuards();
     this.update();
   }
 
+  /** Whether every setting applies to new sessions: the service refuses a rollout of any other setting. */
   get isRollable() {
-    return this.keys.some((key) => store.settings.get(key)?.applies === 'new_sessions');
+    return this.keys.length > 0 && this.keys.every((key) => store.settings.get(key)?.applies === 'new_sessions');
+  }
+
+  /** Checks the guards that the service would store by default. */
+  showDefaultGuards() {
+    if (this.isGuardChosen) return;
+    const changesEligibility = this.keys.some((key) => ELIGIBILITY_KEYS.includes(key));
+    for (const [guard, { input }] of this.guards) input.checked = guard !== 'refused' || !changesEligibility;
   }
 
   get isEnabled() {

@@ -46,5 +46,5 @@ function effectText(factor) {
 function outcomeRow({ factor, control_rate: control, candidate_rate: candidate, reverted, held, promoted, users_until_revert: users, candidate_users_until_revert: candidates }) {
   return tableRow(ROW_COLUMNS, null, effectText(factor), [percent(control), h('span', { 'aria-hidden': 'true' }, ' → '), h('span.visually-hidden', null, ' becomes '), percent(candidate)],
     percent(reverted), percent(held), percent(promoted),
-    users ? `${pluralize(users.median, 'user')}${candidates ? `, of whom ${candidates.median} candidate users` : ''} (median)` : muted('–'));
+    users ? `${pluralize(users.median, 'user')}${candidates ? `, of whom ${pluralize(candidates.median, 'candidate user')}` : ''} (median)` : muted('–'));
 }

@@ -18,7 +18,7 @@ const HELD_REASONS = {
   completed: 'The last stage is complete, and the plan leaves the application for everybody to a person.',
   unreadable: 'The counts could not be read for five minutes.',
   invalid: 'The settings are invalid, or the change can no longer be applied.',
-  not_approved: 'The change no longer has its approvals.',
+  not_approved: 'The change lacks approvals, or somebody objects. Have the proposal approved, then resume.',
   restored: 'The database was restored from a copy, or promoted from a standby, and may lack sessions.',
 };
 

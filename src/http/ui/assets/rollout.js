@@ -134,19 +134,28 @@ function statusElement(rollout) {
       'Candidate users': users ? [users.candidate.toLocaleString('en'), !ended && muted(` (${users.stage_candidate} of ${required} in this stage)`)] : UNREADABLE,
       'Control users': users?.control.toLocaleString('en') ?? UNREADABLE,
       Began: relativeTimeElement(since),
-      Stage: !ended && [`${stage} of ${stages.length}, since `, relativeTimeElement(stageSince)],
+      Stage: ended ? `${stage} of ${stages.length} at the end` : [`${stage} of ${stages.length}, since `, relativeTimeElement(stageSince)],
       Resumed: resumedAt && relativeTimeElement(resumedAt),
       'Held at the latest': !ended && !held && relativeTimeElement(new Date(Date.parse(resumedAt ?? since) + hours * 3_600_000).toISOString()),
-      'Next stage waits for': !ended && !held && waitsForElement(rollout),
+      [waitTitle(rollout)]: !ended && !held && waitsForElement(rollout),
       'Still on the proposed values': runningElement(rollout),
     }),
-    h('p.hint', null, 'Candidate users have the proposed values in new sessions, control users the current ones. Users are counted once.'));
+    h('p.hint', null, ['Candidate users have the proposed values in new sessions, control users the current ones. Users are counted once',
+      ended ? '.' : '; a candidate user counts for the stage a minute after a start.']));
+}
+
+/** Returns the title of the conditions that are not met. After the last stage no other stage follows. */
+function waitTitle({ stage, stages, then }) {
+  if (stage < stages.length) return 'Next stage waits for';
+  return then === 'hold' ? 'End of the last stage waits for' : 'Application for everybody waits for';
 }
 
 function stageElement({ share, users, minutes }, number, { stage, ended }) {
-  const isCurrent = number === stage && !ended;
-  return h('li', { 'aria-current': isCurrent ? 'step' : null }, h('strong', null, `${share} %`), h('span.hint', null, ` ${pluralize(users, 'user')}, ${pluralize(minutes, 'minute')}`),
-    isCurrent && h('span.visually-hidden', null, ', current stage'));
+  const isLatest = number === stage;
+  const isCurrent = isLatest && !ended;
+  return h('li', { 'aria-current': isCurrent ? 'step' : null }, h('strong', null, `${share} %`), h('span.hint', null, ` ${pluralize(users, 'user')}${minutes > 0 ? `, ${pluralize(minutes, 'minute')}` : ''}`),
+    isCurrent && h('span.visually-hidden', null, ', current stage'),
+    isLatest && ended && [' ', isPromotion(ended) ? badge('success', 'promoted here') : badge('danger', 'reverted here')]);
 }
 
 function heldElement({ reason, by, note, since }) {
@@ -191,7 +200,7 @@ function readingOf({ judges, zone, candidate, control }) {
   return candidate + control === 0 ? ['success', 'no failures'] : ZONES[zone] ?? ['', zone];
 }
 
-const usersElement = (failing, all, arm) => h('div', null, `${failing ?? 'unknown'} of ${all ?? 'unknown'} ${arm} users`);
+const usersElement = (failing, all, arm) => h('div', null, `${failing ?? 'unknown'} of ${all ?? 'unknown'} ${arm} ${all === 1 ? 'user' : 'users'}`);
 
 function guardTable({ guards, users }) {
   const row = (entry) => {

@@ -9,7 +9,7 @@ const MAX_PROPOSALS = 200;
 /**
  * `freeze` is in force, `freezes` are all that have not ended, the next first. `stop` is the stop of session starts in force.
  * `emergencies` wait for the acknowledgement of the user. `openProposals` has the numbers of open
- * proposals by setting, and of the one that rolls out. `rollout` is running or held.
+ * proposals by setting, and of the one that rolls out. `rollout` is running, or held if `held` has a reason.
  */
 export const safety = { isLoaded: false, freeze: null, freezes: [], stop: null, epoch: 0, emergencies: [], openProposals: new Map(), rollout: null };
 
@@ -39,12 +39,11 @@ export const ensureSafety = async () => {
   else if (performance.now() - loadedAt > MAX_AGE) await loadSafety();
 };
 
-/** Returns the rollout that is running, with its keys, or null. */
+/** Returns the rollout that is running, or null. The list is cheap to read: the report of a rollout counts all users. */
 async function loadRollout() {
   // An instance of an older release knows no rollouts.
   const { proposals: [summary] } = await read('/admin/proposals', { state: 'rolling', limit: 1 }).catch(() => ({ proposals: [] }));
   if (!summary) return null;
-  // The document of the rollout counts all users, which is too expensive for every page.
   const { number, keys, share, stage, held } = summary;
   return { proposal: number, keys, share, stage, held };
 }

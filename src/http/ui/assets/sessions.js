@@ -34,7 +34,7 @@ async function showList(body, filter, signal) {
     // The filter may have changed during the request.
     if (newSessions === sessions) setChildren(container, newSessions.element);
   };
-  setChildren(body, pageHeader('Sessions', 'A session keeps the settings it started with. Changes apply to sessions that start later.'), error,
+  setChildren(body, pageHeader('Sessions', 'A session keeps the settings it started with. Changes apply to sessions that start later. During a rollout some sessions have the proposed values.'), error,
     h('section', null, h('h2', null, 'Settings of running sessions'), rollout),
     h('section', null, h('h2', null, 'Sessions'), filterForm(filter, search), container));
   const refresh = poll(REFRESH_INTERVAL, () => Promise.all([loadRollout(), sessions.refresh()]), error, signal);
@@ -91,7 +91,7 @@ function sessionRow(session, onend) {
   return tableRow(SESSION_COLUMNS, { 'data-id': id },
     [h('div', null, longText(user)), h('a.mono', { href: `#/sessions/${id}` }, id)],
     statusBadge(session), relativeTimeElement(startedAt), endTime(session),
-    [revisionLink(config.revision), ': ', longText(summary), rollout?.candidate && [' ', link(`#/proposals/${rollout.proposal}`, `candidate of proposal ${rollout.proposal}`)]],
+    [revisionLink(config.revision), ': ', longText(summary), rollout && [' ', link(`#/proposals/${rollout.proposal}`, `${rollout.candidate ? 'candidate' : 'control'} of proposal ${rollout.proposal}`)]],
     // The service ends active sessions only.
     status === 'active' && button('End', onend, `End session ${id} of ${user}`, 'button.danger'));
 }
@@ -124,9 +124,9 @@ function endResult({ status, end_reason: reason }, submittedReason) {
 }
 
 const ROLLOUT_COLUMNS = { Revision: 'w14', 'Running sessions': '', Ends: 'w10' };
-const OLDER_VALUE_COLUMNS = { Setting: 'w14', 'Current value': '', 'Older values in running sessions': '' };
+const OTHER_VALUE_COLUMNS = { Setting: 'w14', 'Current value': '', 'Other values in running sessions': '' };
 
-/** Draws the running sessions by revision, and the older values that they keep. */
+/** Draws the running sessions by revision, and the other values that they keep: older ones, and those of a rollout. */
 function rolloutElements({ revision: currentRevision, total, pins, settings }) {
   if (total === 0) return h('div.card', null, emptyState('No running sessions', `New sessions start with revision ${currentRevision}.`));
   const olderPins = pins.filter((pin) => pin.revision !== currentRevision);
@@ -134,14 +134,15 @@ function rolloutElements({ revision: currentRevision, total, pins, settings }) {
   const lastEnd = () => relativeTimeElement(new Date(Math.max(...olderPins.map((pin) => Date.parse(pin.drained_by)))).toISOString());
   // The current revision is listed even without sessions.
   const listedPins = olderPins.length < pins.length ? pins : [{ revision: currentRevision, sessions: 0 }, ...pins];
-  const summary = olderSessions === 0 ? 'All use the current revision.'
-    : [`${olderSessions === total ? 'All' : olderSessions.toLocaleString('en')} use an older revision; the last of them ends `, lastEnd(), ' at the latest.'];
-  const heldLine = ({ sessions, value }) => h('div', null, `${pluralize(sessions, 'session')}: `, valueElement(value));
+  const summary = olderSessions === 0 ? 'All started at the current revision.'
+    : [`${olderSessions === total ? 'All' : olderSessions.toLocaleString('en')} started at an older revision; the last of them ends `, lastEnd(), ' at the latest.'];
+  const heldLine = ({ sessions, value, proposal }) => h('div', null, `${pluralize(sessions, 'session')}: `, valueElement(value),
+    proposal && [' (', link(`#/proposals/${proposal}`, `rollout of proposal ${proposal}`), ')']);
   return [
     h('p', null, `${pluralize(total, 'running session')}. `, summary),
     table('Running sessions by revision', ROLLOUT_COLUMNS, listedPins.map((pin) => rolloutRow(pin, currentRevision, total))),
-    settings.length > 0 && table('Older values in running sessions', OLDER_VALUE_COLUMNS, settings.map(({ key, value, held }) =>
-      tableRow(OLDER_VALUE_COLUMNS, { 'data-id': key }, settingLink(key), valueElement(value), held.map(heldLine)))),
+    settings.length > 0 && table('Other values in running sessions', OTHER_VALUE_COLUMNS, settings.map(({ key, value, held }) =>
+      tableRow(OTHER_VALUE_COLUMNS, { 'data-id': key }, settingLink(key), valueElement(value), held.map(heldLine)))),
   ];
 }
 

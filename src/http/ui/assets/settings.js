@@ -368,11 +368,11 @@ class SettingRow {
       proposals && h('span.hint', null, 'Open: ', [...proposals].reverse().map(proposalLink)));
   }
 
-  /** Draws where the value is in effect, or which older values running sessions keep. */
+  /** Draws where the value is in effect, or which other values running sessions keep: older ones, and those of a rollout. */
   drawApplied() {
     const pinned = store.pinned.get(this.setting.key);
     if (pinned) {
-      const line = ({ sessions, value }) => h('span.block', null, `${sessionsKeep(sessions)} `, h('span.value', null, isolate(formatValue(value))));
+      const line = ({ sessions, value, proposal }) => h('span.block', null, `${sessionsKeep(sessions)} `, h('span.value', null, isolate(formatValue(value))), proposal && ` of the rollout of proposal ${proposal}`);
       setChildren(this.applied, (pinned.held ?? []).slice(0, MAX_LISTED_VALUES).map(line), h('a', { href: '#/sessions' }, 'View sessions'));
       return;
     }

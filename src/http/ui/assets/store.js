@@ -5,7 +5,7 @@ import { detectKeyPrefix } from './format.js';
 import { session } from './session.js';
 
 /**
- * `settings` by key at `revision`, `loadedAt` in ms. `pinned` has the older values that running sessions keep, by key;
+ * `settings` by key at `revision`, `loadedAt` in ms. `pinned` has the other values that running sessions keep, by key;
  * `runningSessions` is the number of running sessions.
  */
 export const store = { settings: new Map(), revision: 0, loadedAt: 0, pinned: new Map(), runningSessions: 0 };
