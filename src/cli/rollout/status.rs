@@ -191,7 +191,8 @@ fn waits_for(rollout: &Value) -> Option<String> {
     // A condition that is met is not worth a word.
     let count = |name: &str, noun: &str| {
         let count = waits[name].as_f64().filter(|count| *count > 0.0)?;
-        let ending = if count == 1.0 { "" } else { "s" };
+        let count = count.to_string();
+        let ending = if count == "1" { "" } else { "s" };
         Some(format!("{count} {noun}{ending}"))
     };
     let names = |name: &str, noun: &str| {
