@@ -42,6 +42,14 @@ await journey(async (page) => {
   await propose(PER_DAY, 'Max sessions per day', '7', 'seven are enough');
   await banners.getByText('Proposed as proposal 2. It can be applied by anybody after the freeze').waitFor();
   assert.ok(await lines(page) <= 2);
+  // Beside the freeze there is room for one: the notice of an earlier event, which arrives late, does not replace a newer one.
+  await page.evaluate(async () => {
+    const script = document.querySelector('script[type=module]').src;
+    const { showNotice } = await import(new URL('notices.js', script).href);
+    showNotice('late', { content: 'of an earlier event', since: 0 });
+  });
+  assert.equal(await banners.getByText('of an earlier event').count(), 0);
+  await banners.getByText('Proposed as proposal 2.').waitFor();
   const { active } = await api('GET', '/admin/freezes');
   await api('POST', `/admin/freezes/${active.id}/end`, { reason: 'the launch is over' });
   await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));

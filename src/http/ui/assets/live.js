@@ -55,17 +55,19 @@ function afterNextSignIn(callback) {
 
 function handleChange(change) {
   emit('change', change);
+  const since = performance.now();
   // The event of an own change may arrive before the response to the request.
-  setTimeout(() => { if (!ownRevisions.has(change.revision)) showChange(change); }, 400);
+  setTimeout(() => { if (!ownRevisions.has(change.revision)) showChange(change, since); }, 400);
 }
 
 const CHANGE_NOTICE = 'change';
 
-/** Shows a notice about the newest change of another user. */
-function showChange({ keys, changed_by: user, changed_at: time, reason, revision, truncated: isTruncated }) {
+/** Shows a notice about the newest change of another user, whose event arrived at `since`. */
+function showChange({ keys, changed_by: user, changed_at: time, reason, revision, truncated: isTruncated }, since) {
   const isSingle = keys.length === 1 && !isTruncated;
   const subject = isSingle ? label(keys[0]) : pluralize(keys.length, 'setting') + (isTruncated ? ' and more' : '');
   showNotice(CHANGE_NOTICE, {
+    since,
     // The time of day stays true while the notice is shown.
     content: [isolate(user), ' changed ', h('strong', null, isolate(subject)), ' at ', timeElement(time), ': “', isolate(reason), '”'],
     actions: [h('a', { href: `#/history?revision=${revision}` }, 'View')],

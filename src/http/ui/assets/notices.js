@@ -18,10 +18,11 @@ export function setReservedLines(lines) {
 }
 
 /**
- * Shows a notice of `subject`: `{ kind, content, actions, onremove }`. `kind` is '' or 'success'. Unchanged content is not drawn
+ * Shows a notice of `subject`: `{ kind, content, actions, onremove, since }`. `kind` is '' or 'success'. `since` is the time of
+ * the event, by `performance.now()`; by default that of the notice that is replaced, or now. Unchanged content is not drawn
  * again. Returns the element.
  */
-export function showNotice(subject, { kind = '', content, actions = [], onremove = () => null }) {
+export function showNotice(subject, { kind = '', content, actions = [], onremove = () => null, since }) {
   const text = h('span', null, content);
   const previous = notices.get(subject)?.element;
   const className = `banner ${kind}`.trim();
@@ -30,7 +31,7 @@ export function showNotice(subject, { kind = '', content, actions = [], onremove
   const element = previous ?? h('div', { role: 'status' });
   element.className = className;
   setChildren(element, text, h('span.row', null, actions, h('button', { type: 'button', onclick: () => removeNotice(subject) }, 'Dismiss')));
-  notices.set(subject, { element, onremove });
+  notices.set(subject, { element, onremove, since: since ?? notices.get(subject)?.since ?? performance.now() });
   if (!previous) {
     document.querySelector('.banners').append(element);
   }
@@ -53,9 +54,10 @@ export function removeNotice(subject) {
 }
 
 function removeOldest() {
-  const [oldest] = notices.keys();
-  // The newest notice is always shown.
+  // The newest notice is always shown. By the time of the event: a late notice of an earlier event must not replace the
+  // answer to what the user did since.
   if (notices.size <= Math.max(1, MAX_LINES - reservedLines)) return;
+  const [[oldest]] = [...notices].sort(([, a], [, b]) => a.since - b.since);
   removeNotice(oldest);
   removeOldest();
 }
