@@ -70,7 +70,8 @@ struct Group<'a> {
 impl<'a> Group<'a> {
     /// Creates the group of `inserts`, one of which is `first`.
     fn new(first: &'a PlannedInsert, inserts: &'a [PlannedInsert]) -> Self {
-        let mut arms = Arms::default();
+        let (proposal, share_bp) = first.rollout().unzip();
+        let mut arms = Arms { proposal, share_bp, ..Arms::default() };
         let columns = Columns::of(inserts, &mut arms);
         Self { first, columns, arms }
     }
@@ -94,6 +95,9 @@ struct Columns<'a> {
 /// for each arm would halve the groups, and starts would wait for twice as many statements.
 #[derive(Default)]
 struct Arms<'a> {
+    /// The same for both arms, as is the share in basis points; `None` without a rollout.
+    proposal: Option<Uuid>,
+    share_bp: Option<i32>,
     are_candidates: Vec<Option<bool>>,
     prompt_ids: Vec<&'a str>,
     prompt_versions: Vec<&'a str>,
@@ -109,8 +113,8 @@ impl<'a> Arms<'a> {
     fn position(&mut self, insert: &'a PlannedInsert) -> i32 {
         let PlannedInsert { new_session, bounds, .. } = insert;
         let is_candidate = new_session.arm.as_ref().map(|arm| arm.is_candidate);
-        let known = self.are_candidates.iter().position(|arm| *arm == is_candidate);
-        let index = known.unwrap_or_else(|| {
+        let arm_index = self.are_candidates.iter().position(|arm| *arm == is_candidate);
+        let index = arm_index.unwrap_or_else(|| {
             let settings = &new_session.settings;
             self.are_candidates.push(is_candidate);
             self.prompt_ids.push(&settings.prompt_id);

@@ -106,17 +106,15 @@ fn inserted(id: Uuid, result: sqlx::Result<PgQueryResult>) -> sqlx::Result<Vec<U
 /// Inserts several sessions.
 async fn insert_group(conn: &mut Connection, group: &Group<'_>) -> sqlx::Result<Vec<Uuid>> {
     let Group { first, columns, arms } = group;
-    let (proposal, _, share_bp) = Arm::columns(first.new_session.arm.as_ref());
     let query = sqlx::query_scalar!(
         r#"
         insert into brune_session (id, user_id, plan, level, started_at, expires_at, settings_revision,
           prompt_id, prompt_version, model, session_max_minutes, idempotency_key, idempotency_digest,
           status, starting_until, attempted_at, proposal, candidate, share_bp)
-        select i.id, i.user_id, i.plan, i.level, i.started_at, i.started_at + ($19::interval[])[i.arm],
-          head.revision, ($9::text[])[i.arm], ($10::text[])[i.arm], ($11::text[])[i.arm], ($12::integer[])[i.arm],
-          i.key, i.digest, case when $13 then 'starting' else 'active' end,
-          case when $13 then clock_timestamp() + interval '30 s' end, case when not $14 then clock_timestamp() end,
-          $21, ($22::boolean[])[i.arm], $23
+        select i.id, i.user_id, i.plan, i.level, i.started_at, i.started_at + ($19::interval[])[i.arm], head.revision,
+          ($9::text[])[i.arm], ($10::text[])[i.arm], ($11::text[])[i.arm], ($12::integer[])[i.arm], i.key, i.digest,
+          case when $13 then 'starting' else 'active' end, case when $13 then clock_timestamp() + interval '30 s' end,
+          case when not $14 then clock_timestamp() end, $21, ($22::boolean[])[i.arm], $23
         from app_global_setting_head head, (
           select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
               $7::bytea[], $24::integer[]) as i(id, user_id, plan, level, started_at, key, digest, arm)
@@ -159,9 +157,9 @@ async fn insert_group(conn: &mut Connection, group: &Group<'_>) -> sqlx::Result<
         first.limit.per_minute,
         &arms.durations as &[TimeDelta],
         first.new_session.epoch,
-        proposal,
+        arms.proposal,
         &arms.are_candidates as &[Option<bool>],
-        share_bp,
+        arms.share_bp,
         &columns.arms,
     );
     query.fetch_all(conn).await
