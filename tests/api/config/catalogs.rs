@@ -96,7 +96,11 @@ async fn a_catalog_without_session_settings_disables_the_session_routes() {
         ] {
             no_sessions(get(instance, &path).await);
         }
-        for path in [format!("/brun-e/sessions/{id}/end"), format!("/admin/sessions/{id}/end")] {
+        for path in [
+            format!("/brun-e/sessions/{id}/end"),
+            format!("/admin/sessions/{id}/end"),
+            "/admin/proposals/1/rollout/end-sessions".to_owned(),
+        ] {
             no_sessions(instance.post(&path).bearer(&admin("ada")).send().await);
         }
         let me = get(instance, "/admin/me").await.ok();

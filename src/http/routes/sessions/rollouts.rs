@@ -17,7 +17,7 @@ use crate::{
             query::{NoParameters, Query},
         },
         response::JsonResponse,
-        routes::proposals::number,
+        routes::{proposals::number, sessions::declared::WithSessions},
         write::{ChangeNote, StepHeaders},
     },
     ids::RequestId,
@@ -83,7 +83,7 @@ pub(in crate::http) async fn preview_rollout(
 }
 
 problems! {
-    EndCandidateProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, ProposalNotFound,
+    EndCandidateProblems: MalformedRequest, ReasonRequired, SecretLike, Unauthorized, Forbidden, NotFound, ProposalNotFound,
     RolloutNotFound, RequestTimeout, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, RateLimited, Internal, Unavailable,
     OutcomeUnknown
 }
@@ -111,7 +111,7 @@ struct EndedSessions {
     post,
     path = "/admin/proposals/{number}/rollout/end-sessions",
     operation_id = "endCandidateSessions",
-    tag = "proposals",
+    tag = "sessions",
     params(("number" = i64, Path, description = "The number"), StepHeaders),
     request_body = CandidateSessionsEnd,
     responses((status = 200, description = "The number of ended sessions", body = EndedSessions), EndCandidateProblems),
@@ -120,6 +120,7 @@ struct EndedSessions {
 #[expect(clippy::too_many_arguments, reason = "the signature of a handler lists its dependencies")]
 pub(in crate::http) async fn end_candidate_sessions(
     RateLimitedAdmin(caller): RateLimitedAdmin,
+    _: WithSessions,
     State(pool): State<Pool>,
     State(settings): State<SettingsWriter>,
     State(outbox): State<Outbox>,
