@@ -8,7 +8,7 @@ use crate::{
     audit::{Actor, Reason},
     database::{Connection, OnSuccess},
     ids::{RequestId, UserId},
-    proposals::{HeldReason, Proposal, RevertCause},
+    proposals::{HeldReason, Proposal, RevertCause, Rollout},
     settings::{
         change::Error as ChangeError,
         proposal::{
@@ -40,13 +40,11 @@ impl RolloutPosition {
     /// Returns the position of the rollout of `proposal`; `None` if no rollout has begun.
     #[must_use]
     pub fn of(proposal: &Proposal) -> Option<Self> {
-        let rollout = proposal.rollout.as_ref()?;
-        Some(Self {
-            number: proposal.number,
-            stage: rollout.stage,
-            held: rollout.held,
-            resumed_at: rollout.resumed_at,
-        })
+        proposal.rollout.as_ref().map(|rollout| Self::new(proposal.number, rollout))
+    }
+
+    fn new(number: i64, rollout: &Rollout) -> Self {
+        Self { number, stage: rollout.stage, held: rollout.held, resumed_at: rollout.resumed_at }
     }
 }
 
@@ -131,12 +129,7 @@ impl FollowRule<'_> {
     /// Whether the step is still what the rule would decide for `current`.
     fn is_current(&self, current: &Current) -> bool {
         let rollout = &current.rollout;
-        let position = RolloutPosition {
-            number: current.proposal.number,
-            stage: rollout.stage,
-            held: rollout.held,
-            resumed_at: rollout.resumed_at,
-        };
+        let position = RolloutPosition::new(current.proposal.number, rollout);
         let is_possible = match self.step {
             // Evidence of harm never becomes outdated, and a hold or a later stage must not protect the change.
             RuleStep::Revert(_) => return true,
